@@ -1,0 +1,5 @@
+#include <nanobind/nanobind.h>
+
+namespace paring {
+void register_engine(nanobind::module_&) {}
+}  // namespace paring

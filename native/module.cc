@@ -1,0 +1,17 @@
+// The one Python module of the native half; every part registers its own functions.
+#include <nanobind/nanobind.h>
+
+namespace nb = nanobind;
+
+namespace paring {
+void register_coding(nb::module_& m);  // coding/bindings.cc
+void register_engine(nb::module_& m);  // engine/bindings.cc
+}  // namespace paring
+
+NB_MODULE(_native, m) {
+  m.doc() = "Paring's native coders and engine; use paring.coding and paring.runtime instead.";
+  nb::module_ coding = m.def_submodule("coding");
+  nb::module_ engine = m.def_submodule("engine");
+  paring::register_coding(coding);
+  paring::register_engine(engine);
+}

@@ -1,0 +1,89 @@
+"""What can go wrong, in a handful of kinds.
+
+Every error says what happened and, where it applies, at which layer path or byte offset, what was found, what was
+expected and what to do about it. The command line prints the message alone and exits with the kind's ``exit_code``.
+"""
+
+from __future__ import annotations
+
+
+class ParingError(Exception):
+    """Base of every error Paring raises on purpose.
+
+    Args:
+        what: what happened, one sentence without a full stop.
+        where: layer path, file, byte offset or option the sentence is about.
+        found: the offending value, as the user would recognise it.
+        expected: what would have been accepted.
+        fix: what to do about it, in the imperative.
+    """
+
+    exit_code = 1
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: object = None,
+        found: object = None,
+        expected: object = None,
+        fix: str | None = None,
+    ) -> None:
+        self.what = what
+        self.where = where
+        self.found = found
+        self.expected = expected
+        self.fix = fix
+        parts = [what if where is None else f"{where}: {what}"]
+        if found is not None:
+            parts.append(f"found {found}")
+        if expected is not None:
+            parts.append(f"expected {expected}")
+        text = "; ".join(parts)
+        super().__init__(f"{text}. {fix}." if fix else f"{text}.")
+
+
+class ArgumentError(ParingError, ValueError):
+    """An argument, option, pattern or target that cannot be (prune 120 %, 0 centroids, a pattern that matches nothing)."""
+
+    exit_code = 2
+
+
+class DataError(ParingError):
+    """A data set or an image that is missing, empty, corrupt or labelled out of range."""
+
+    exit_code = 3
+
+
+class FormatError(ParingError):
+    """A `.pare` file that is refused, or an array that a form or coder cannot hold."""
+
+    exit_code = 4
+
+
+class GraphError(ParingError):
+    """A network that is not a well-formed graph, or that cannot be captured as one."""
+
+    exit_code = 5
+
+
+class CheckpointError(ParingError):
+    """A checkpoint that is damaged, of another network, or of another run."""
+
+    exit_code = 6
+
+
+class OutputError(ParingError, OSError):
+    """A result that could not be written (full disk, missing folder, no permission); nothing half-written is left."""
+
+    exit_code = 7
+
+
+class TrainingError(ParingError):
+    """Training that cannot go on (the loss is not a number)."""
+
+    exit_code = 8
+
+
+#: Exit code after Ctrl-C: the step was finished and a checkpoint saved.
+EXIT_INTERRUPTED = 130

@@ -1,0 +1,11 @@
+"""The network as plain data: nodes, shapes, attributes, weights. Numpy only.
+
+Activations are NHWC and batch-free (``(H, W, C)`` or ``(features,)``); weights keep the field's ``(out, in / groups,
+kh, kw)`` order. An operator is one row of ``OPS``.
+"""
+
+from paring.graph._graph import Graph as Graph
+from paring.graph._graph import Node as Node
+from paring.graph._ops import OPS as OPS
+from paring.graph._ops import OpSpec as OpSpec
+from paring.graph._preparation import Preparation as Preparation
