@@ -44,7 +44,7 @@ class ParingError(Exception):
 
 
 class ArgumentError(ParingError, ValueError):
-    """An argument, option, pattern or target that cannot be (prune 120 %, 0 centroids, a pattern that matches nothing)."""
+    """An argument, option, pattern or target that cannot be (prune 120 %, 0 centroids, a pattern without a match)."""
 
     exit_code = 2
 
