@@ -17,7 +17,7 @@ MAX_ELEMENTS = 1 << 31
 #: Largest number of axes of a weight tensor.
 MAX_RANK = 8
 
-_FLOAT_DTYPES = {32: np.dtype(np.float32), 16: np.dtype(np.float16)}
+_FLOAT_DTYPES: dict[int, np.dtype] = {32: np.dtype(np.float32), 16: np.dtype(np.float16)}
 
 
 @dataclass(frozen=True)

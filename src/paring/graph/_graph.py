@@ -30,7 +30,7 @@ class Node:
         op: a key of :data:`paring.graph.OPS`.
         inputs: names of the values it reads, in the operator's order.
         attrs: the operator's attributes; every one of the operator's is present after :meth:`Graph.validate`.
-        weights: role (``weight``, ``bias``, ...) to the weight's name in :attr:`Graph.weights`. Two nodes may share one.
+        weights: role (``weight``, ``bias``, ...) to the weight's name in :attr:`Graph.weights`; nodes may share.
     """
 
     name: str
