@@ -1,0 +1,15 @@
+"""Layers that torch lacks, each with its formula. Importing this package imports torch."""
+
+from paring.layers._binary import BinaryConv2d as BinaryConv2d
+from paring.layers._binary import BinaryLinear as BinaryLinear
+from paring.layers._binary import binary_sign as binary_sign
+from paring.layers._binary import binary_weight as binary_weight
+from paring.layers._binary import center_and_clip as center_and_clip
+from paring.layers._binary import input_scale as input_scale
+from paring.layers._binary import weight_scale as weight_scale
+from paring.layers._binary import xnor_speedup as xnor_speedup
+from paring.layers._popcount import pack_signs as pack_signs
+from paring.layers._popcount import packed_dot as packed_dot
+from paring.layers._popcount import popcount as popcount
+from paring.layers._shuffle import ChannelShuffle as ChannelShuffle
+from paring.layers._shuffle import channel_shuffle as channel_shuffle
