@@ -9,5 +9,3 @@ from paring.graph._graph import Node as Node
 from paring.graph._ops import OPS as OPS
 from paring.graph._ops import OpSpec as OpSpec
 from paring.graph._preparation import Preparation as Preparation
-from paring.graph._preparation import fit as fit
-from paring.graph._preparation import normalise as normalise

@@ -3,17 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-import numpy as np
-
-from paring.errors import ArgumentError, DataError
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-#: Most pixels an image may have before it is scaled; larger ones are refused before they are decoded.
-MAX_PIXELS = 1 << 27
+from paring.errors import ArgumentError
 
 
 @dataclass(frozen=True)
@@ -57,62 +48,3 @@ class Preparation:
     def shape(self) -> tuple[int, int, int]:
         """(height, width, channels), the network's input shape."""
         return (self.height, self.width, self.channels)
-
-
-def normalise(images: np.ndarray, preparation: Preparation) -> np.ndarray:
-    """The last two steps of a preparation: ``(x / 255 - mean) / std``, every operation rounded to float32.
-
-    Args:
-        images: uint8 ``(..., channels)``.
-        preparation: whose mean and std are used.
-
-    Returns:
-        float32 of the same shape. It is one table look-up per value, so an answer never depends on how many images
-        were prepared together.
-    """
-    levels = np.arange(256, dtype=np.float32)[:, None] / np.float32(255)
-    table = (levels - np.asarray(preparation.mean, np.float32)) / np.asarray(preparation.std, np.float32)
-    if preparation.channels == 1:
-        return table[:, 0][images]
-    out = np.empty(images.shape, np.float32)
-    for channel in range(preparation.channels):
-        out[..., channel] = table[:, channel][images[..., channel]]
-    return out
-
-
-def fit(image: Image, preparation: Preparation) -> np.ndarray:
-    """The first three steps of a preparation: convert, scale, crop; Pillow's bilinear filter with antialiasing.
-
-    Args:
-        image: a Pillow image, decoded or not; an orientation in its EXIF data is obeyed.
-        preparation: whose channels, resize, height and width are used.
-
-    Returns:
-        uint8 ``(height, width, channels)``.
-
-    Raises:
-        DataError: if the image is too large to be decoded safely.
-        OSError, ValueError, SyntaxError: as Pillow raises them on damaged images.
-    """
-    from PIL import Image as images
-    from PIL import ImageOps
-
-    if image.width * image.height > MAX_PIXELS:
-        raise DataError("image is too large", found=f"{image.width} x {image.height}", expected=f"{MAX_PIXELS} pixels")
-    image = ImageOps.exif_transpose(image) or image
-    if image.mode.startswith(("I;16", "I")):  # 16-bit grey; convert() would clip it
-        wide = np.asarray(image).astype(np.float64) / 257
-        image = images.fromarray(np.clip(np.rint(wide), 0, 255).astype(np.uint8))
-    image = image.convert("L" if preparation.channels == 1 else "RGB")
-    height, width = preparation.height, preparation.width
-    if preparation.resize:
-        scale = preparation.resize / min(image.size)
-        size = (max(width, round(image.width * scale)), max(height, round(image.height * scale)))
-    else:
-        size = (width, height)
-    if size != image.size:
-        image = image.resize(size, images.Resampling.BILINEAR)
-    left, top = (image.width - width) // 2, (image.height - height) // 2
-    if (left, top) != (0, 0) or image.size != (width, height):
-        image = image.crop((left, top, left + width, top + height))
-    return np.asarray(image, np.uint8).reshape(preparation.shape)
