@@ -10,7 +10,7 @@ import pytest
 SOURCE = Path(__file__).resolve().parent.parent / "src" / "paring"
 
 #: Each package and all that it may import at module level or inside a function, itself included.
-GROUND = {"errors", "forms", "coding", "graph", "container", "runtime", "data", "_native"}
+GROUND = {"errors", "forms", "coding", "graph", "container", "runtime", "data", "record", "_native"}
 BELOW = {
     "errors": set(),
     "forms": {"errors"},
@@ -19,6 +19,7 @@ BELOW = {
     "container": {"errors", "forms", "coding", "graph"},
     "runtime": {"errors", "forms", "coding", "graph", "container", "_native"},
     "data": {"errors", "graph", "runtime"},
+    "record": {"errors"},
     "layers": GROUND,
     "zoo": GROUND | {"layers"},
     "methods": GROUND | {"layers"},
@@ -28,7 +29,7 @@ BELOW = {
     "report": GROUND | {"recipes"},
     "cli": GROUND | {"layers", "zoo", "methods", "training", "capture", "recipes", "report"},
 }
-TORCH_FREE = ("errors", "forms", "coding", "graph", "container", "runtime", "data", "report")
+TORCH_FREE = ("errors", "forms", "coding", "graph", "container", "runtime", "data", "record", "report")
 
 
 def modules(package: str) -> list[Path]:

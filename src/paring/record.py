@@ -1,0 +1,177 @@
+"""What a compression run leaves behind: plain data that a report, a table or another run can read. Standard library only.
+
+A recipe answers with a :class:`Record` and writes it as ``record.json`` into its run folder. Errors are fractions in
+0..1, times seconds, sizes bytes. What nobody measured is ``None``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from paring.errors import CheckpointError
+
+#: Version of the JSON layout; raised when a field changes its meaning.
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a recipe, in the order they ran.
+
+    Attributes:
+        name: ``train``, ``prune 1`` .. ``prune n``, ``share``, ``tune``; also the stem of its checkpoint.
+        note: what was done and what it changed, in a few words.
+        epochs: passes over the training data.
+        seconds: wall time of the stage, interruptions left out.
+        train_loss: mean loss of the last epoch.
+        test_error: share of the test set answered wrongly after the stage.
+        weights: number of weights the recipe works on (biases not counted).
+        nonzeros: how many of them are not zero after the stage.
+    """
+
+    name: str
+    note: str = ""
+    epochs: int = 0
+    seconds: float = 0.0
+    train_loss: float | None = None
+    test_error: float | None = None
+    weights: int = 0
+    nonzeros: int = 0
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One weight tensor before and after.
+
+    Attributes:
+        name: the weight's name in the graph (``fc1.weight``).
+        op: ``conv2d`` or ``linear``.
+        shape: the weight's shape, ``(out, in / groups, kh, kw)`` or ``(out, in)``.
+        weights: number of weights.
+        kept: how many are not zero.
+        centroids: shared non-zero values; ``None`` if the weight is not shared.
+        bits: width of a stored centroid or number, 32 or 16.
+        bytes: its length in the file, all streams together.
+        paper_bytes: its length in Deep Compression's own coding (relative indices with fillers, Huffman codes),
+            biases not counted.
+    """
+
+    name: str
+    op: str
+    shape: tuple[int, ...]
+    weights: int
+    kept: int
+    centroids: int | None = None
+    bits: int = 32
+    bytes: int | None = None
+    paper_bytes: int | None = None
+
+
+@dataclass
+class Record:
+    """A whole run.
+
+    Attributes:
+        recipe: ``deep-compression``.
+        preset: name of the preset the settings began with, or empty.
+        network: zoo name of the network.
+        data: the data set as the user named it (``mnist:FOLDER``).
+        test_set: what the errors are over (``mnist test``), with ``test_images`` images.
+        test_images: number of test images.
+        classes: class names in the order of the network's answers.
+        seed: what all randomness is derived from.
+        settings: every resolved setting of the recipe, JSON values.
+        commands: the command lines that made it, as typed.
+        machine: ``processor``, ``cores``, ``threads``, ``system``, ``python``, ``torch``, ``paring``.
+        stages: see :class:`Stage`.
+        layers: see :class:`Layer`, in the graph's order.
+        baseline_error: test error of the trained float network, before anything was taken away.
+        final_error: test error of the network in the file, run in torch.
+        float_bytes: the float network's weights and biases at four bytes each.
+        file: the `.pare` file, relative to the run folder if it lies in it.
+        file_bytes: its length.
+        paper_bytes: length in Deep Compression's own coding, 32-bit biases included.
+        baseline: NumPy archive with the float network's weights by name, relative to the run folder; for histograms.
+    """
+
+    recipe: str
+    network: str
+    data: str
+    seed: int
+    preset: str = ""
+    test_set: str = ""
+    test_images: int = 0
+    classes: tuple[str, ...] = ()
+    settings: dict[str, Any] = field(default_factory=dict)
+    commands: list[str] = field(default_factory=list)
+    machine: dict[str, Any] = field(default_factory=dict)
+    stages: list[Stage] = field(default_factory=list)
+    layers: list[Layer] = field(default_factory=list)
+    baseline_error: float | None = None
+    final_error: float | None = None
+    float_bytes: int = 0
+    file: str = ""
+    file_bytes: int | None = None
+    paper_bytes: int | None = None
+    baseline: str = ""
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of all stages together."""
+        return sum(stage.seconds for stage in self.stages)
+
+    @property
+    def ratio(self) -> float | None:
+        """How many times smaller the file is than the float network's weights."""
+        return self.float_bytes / self.file_bytes if self.file_bytes else None
+
+    def to_json(self) -> str:
+        """Indented JSON with a ``version`` field; :meth:`from_json` reads it back equal."""
+        return json.dumps({"version": VERSION, **asdict(self)}, indent=1, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Record:
+        """The inverse of :meth:`to_json`.
+
+        Raises:
+            CheckpointError: if the text is no record or one of another version.
+        """
+        try:
+            values = json.loads(text)
+            version = values.pop("version")
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            raise CheckpointError("not a record of a run", found=error) from None
+        if version != VERSION:
+            raise CheckpointError("record has another version", found=version, expected=VERSION)
+        try:
+            return cls(**_restored(values))
+        except (TypeError, KeyError) as error:
+            raise CheckpointError("record lacks a field or has one too many", found=error) from None
+
+    @classmethod
+    def load(cls, path: str | Path) -> Record:
+        """The record in a file, or in a run folder's ``record.json``.
+
+        Raises:
+            CheckpointError: if there is none or it cannot be read.
+        """
+        path = Path(path)
+        if path.is_dir():
+            path = path / "record.json"
+        try:
+            return cls.from_json(path.read_bytes())
+        except OSError as error:
+            raise CheckpointError("no record of a run", where=path, found=error.strerror) from None
+
+
+def _restored(values: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON values in the types of the fields."""
+    out = dict(values)
+    out["stages"] = [Stage(**stage) for stage in values["stages"]]
+    out["layers"] = [Layer(**{**layer, "shape": tuple(layer["shape"])}) for layer in values["layers"]]
+    out["classes"] = tuple(values["classes"])
+    return out
