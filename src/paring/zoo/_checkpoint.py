@@ -1,0 +1,276 @@
+"""Load weights from files and state dicts, by name, or say exactly what does not fit.
+
+A family's file lists the layouts it reads besides its own as ``LAYOUTS``: rows of (pattern, what it becomes), applied
+to each tensor's name, first match wins; and as ``TRAINING_ONLY`` a pattern of parts a checkpoint may carry although the
+network was built without them (auxiliary heads).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from paring.errors import ArgumentError, CheckpointError, ParingError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+Rules = Sequence[tuple[str, str]]
+_WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "weights")
+_PREFIXES = ("module.", "_orig_mod.")
+_SHOWN = 40
+
+
+class Misfit(NamedTuple):
+    """A tensor whose shape or kind is not the network's."""
+
+    name: str
+    found: str
+    expected: str
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What :func:`load_weights` did; names are the network's own.
+
+    Attributes:
+        layout: the layout the names were read in.
+        loaded: tensors that were loaded.
+        reinitialised: layers left at their fresh weights because the number of classes changed.
+        ignored: tensors of parts only training uses that this network was built without.
+        missing: tensors of the network the checkpoint does not have (none when strict).
+        unexpected: tensors of the checkpoint the network does not have (none when strict).
+        misfits: tensors of other shape or kind (none when strict).
+    """
+
+    layout: str
+    loaded: tuple[str, ...]
+    reinitialised: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    unexpected: tuple[str, ...] = ()
+    misfits: tuple[Misfit, ...] = ()
+
+    @property
+    def problems(self) -> int:
+        """Number of tensors that keep this from being a strict load."""
+        return len(self.missing) + len(self.unexpected) + len(self.misfits)
+
+    def table(self) -> str:
+        """The problems, one tensor a line."""
+        rows = [("problem", "tensor", "checkpoint", "network")]
+        rows += [("mis-shaped", misfit.name, misfit.found, misfit.expected) for misfit in self.misfits]
+        rows += [("missing", name, "-", "wanted") for name in self.missing]
+        rows += [("unexpected", name, "present", "-") for name in self.unexpected]
+        left_out = len(rows) - 1 - _SHOWN
+        widths = [max(len(row[column]) for row in rows[: _SHOWN + 1]) for column in range(4)]
+        lines = [
+            "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in rows[: _SHOWN + 1]
+        ]
+        return "\n".join(lines + ([f"  ... and {left_out} more"] if left_out > 0 else []))
+
+
+def load_weights(
+    model: nn.Module,
+    source: str | os.PathLike[str] | Mapping[str, Any],
+    strict: bool = True,
+    layout: str = "auto",
+) -> LoadReport:
+    """Load a checkpoint into a network, in place; on an error the network is as it was.
+
+    Files are read as safetensors or as plain PyTorch state dicts, the latter with ``weights_only=True``: nothing in
+    them is executed. Wrappers (``{"state_dict": ...}``) and prefixes (``module.``) of training scripts are seen
+    through. When nothing but the number of classes differs, the classifier keeps its fresh weights and a warning names
+    it. Counters of batch norm (``num_batches_tracked``) may be absent.
+
+    Args:
+        model: any module; the layouts are those of the zoo's file it comes from.
+        source: path of a ``.safetensors``, ``.pt``, ``.pth`` or ``.bin`` file, or a state dict.
+        strict: every tensor must be there, none more, all of the right shape. False loads what fits and warns.
+        layout: "own", a name from the family's ``LAYOUTS`` ("torchvision", "cifar", "caffe", "pretrained-models"), or
+            "auto" for the one in which most tensors fit.
+
+    Returns:
+        What was loaded and what was not.
+
+    Raises:
+        ArgumentError: on an unknown layout.
+        CheckpointError: if the file is damaged or missing, or the tensors do not fit (a table lists them).
+    """
+    where, tensors = _read(source)
+    tensors = _unwrapped(tensors, where)
+    known = _layouts(model)
+    if layout != "auto" and layout not in known:
+        raise ArgumentError("unknown layout", found=repr(layout), expected=" or ".join(["'auto'", *map(repr, known)]))
+    wanted = dict(model.state_dict(keep_vars=True))
+    candidates = {name: _renamed(tensors, rules) for name, rules in known.items() if layout in ("auto", name)}
+    chosen = max(candidates, key=lambda name: sum(_fits(wanted, k, t) for k, t in candidates[name].items()))
+    renamed = candidates[chosen]
+    if len(renamed) != len(tensors):
+        raise CheckpointError("two tensors go by one name", where=where, expected=f"layout {chosen!r}")
+
+    report = _compare(model, wanted, renamed, chosen)
+    name = type(model).__name__
+    if (report.problems and strict) or not report.loaded:
+        counts = f"{len(report.missing)} missing, {len(report.unexpected)} unexpected, {len(report.misfits)} mis-shaped"
+        raise CheckpointError(
+            f"the checkpoint does not fit {name}",
+            where=where,
+            found=counts,
+            expected=f"the {len(wanted)} tensors of the network, in layout {chosen!r}",
+            fix=f"The tensors:\n{report.table()}\nBuild the network the checkpoint is of, or load with strict=False "
+            "what fits",
+        )
+    meta = any(tensor.is_meta for tensor in wanted.values())
+    model.load_state_dict({key: renamed[key] for key in report.loaded}, strict=False, assign=meta)
+    if report.problems:
+        warnings.warn(f"{where}: {report.problems} tensors do not fit {name}:\n{report.table()}", stacklevel=2)
+    for layer in report.reinitialised:
+        old, new = renamed[f"{layer}.weight"].shape[0], wanted[f"{layer}.weight"].shape[0]
+        warnings.warn(f"{where}: {layer} keeps fresh weights: {old} classes there, {new} in {name}", stacklevel=2)
+    return report
+
+
+def _compare(model: nn.Module, wanted: Mapping[str, Tensor], given: Mapping[str, Tensor], layout: str) -> LoadReport:
+    counters = {key for key in wanted if key.endswith("num_batches_tracked")}
+    extra = [key for key in given if key not in wanted]
+    training_only = getattr(sys.modules.get(type(model).__module__), "TRAINING_ONLY", None)
+    ignored = [key for key in extra if training_only and re.match(training_only, key)]
+    misfits = [
+        Misfit(key, _shown(given[key], wanted[key]), _shown(wanted[key], given[key]))
+        for key in wanted
+        if key in given and not _fits(wanted, key, given[key])
+    ]
+    heads = _changed_heads(model, wanted, given, {misfit.name for misfit in misfits})
+    if heads:
+        misfits = []
+    return LoadReport(
+        layout=layout,
+        loaded=tuple(key for key in wanted if key in given and _fits(wanted, key, given[key])),
+        reinitialised=heads,
+        ignored=tuple(ignored),
+        missing=tuple(key for key in wanted if key not in given and key not in counters),
+        unexpected=tuple(key for key in extra if key not in ignored and not key.endswith("num_batches_tracked")),
+        misfits=tuple(misfits),
+    )
+
+
+def _changed_heads(
+    model: nn.Module, wanted: Mapping[str, Tensor], given: Mapping[str, Tensor], misfits: set[str]
+) -> tuple[str, ...]:
+    """Layers that differ in the number of outputs alone, if together they explain every misfit.
+
+    They are classifiers when the network's last layer is among them and all go from one number of classes to one other.
+    """
+    layers = [name for name in wanted if name.endswith(".weight") and wanted[name].ndim > 1]
+    heads = {name.rpartition(".")[0] for name in misfits}
+    last = layers[-1].rpartition(".")[0] if layers else None
+    if last not in heads or not all(f"{head}.weight" in misfits for head in heads):
+        return ()
+    changes = {(given[name].shape[:1], wanted[name].shape[:1]) for name in misfits}
+    same_tails = all(given[name].shape[1:] == wanted[name].shape[1:] for name in misfits)
+    floats = all(given[name].is_floating_point() for name in misfits)
+    return tuple(sorted(heads)) if len(changes) == 1 and same_tails and floats else ()
+
+
+def _fits(wanted: Mapping[str, Tensor], key: str, tensor: Tensor) -> bool:
+    target = wanted.get(key)
+    return (
+        target is not None
+        and target.shape == tensor.shape
+        and target.is_floating_point() == tensor.is_floating_point()
+        and not tensor.is_quantized
+    )
+
+
+def _shown(tensor: Tensor, other: Tensor) -> str:
+    """Shape, and the type where shapes agree."""
+    shape = "x".join(map(str, tensor.shape)) or "scalar"
+    return f"{shape} {str(tensor.dtype).removeprefix('torch.')}" if tensor.shape == other.shape else shape
+
+
+def _layouts(model: nn.Module) -> dict[str, Rules]:
+    family = sys.modules.get(type(model).__module__)
+    return {"own": (), **getattr(family, "LAYOUTS", {})}
+
+
+def _renamed(tensors: Mapping[str, Tensor], rules: Rules) -> dict[str, Tensor]:
+    return {_rename(key, rules): tensor for key, tensor in tensors.items()}
+
+
+def _rename(key: str, rules: Rules) -> str:
+    for pattern, replacement in rules:
+        if match := re.match(pattern, key):
+            return match.expand(replacement) + key[match.end() :]
+    return key
+
+
+def _unwrapped(content: Mapping[str, Any], where: str) -> dict[str, Tensor]:
+    """The tensors by name, without the wrappers and prefixes of training scripts."""
+    import torch
+
+    while True:
+        inner = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)), None)
+        if inner is None:
+            break
+        content = inner
+    tensors: dict[str, Tensor] = {}
+    for key, value in content.items():
+        if hasattr(value, "__array__") and not isinstance(value, torch.Tensor):
+            value = torch.as_tensor(value)
+        if not isinstance(value, torch.Tensor) or not isinstance(key, str):
+            raise CheckpointError("not a plain state dict", where=where, found=f"{key}: {type(value).__name__}")
+        tensors[key] = value
+    for prefix in _PREFIXES:
+        if tensors and all(key.startswith(prefix) for key in tensors):
+            tensors = {key[len(prefix) :]: value for key, value in tensors.items()}
+    if not tensors:
+        raise CheckpointError("the checkpoint holds no tensors", where=where)
+    return tensors
+
+
+def _read(source: str | os.PathLike[str] | Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    if isinstance(source, Mapping):
+        return "state dict", source
+    path = Path(source)
+    if not path.is_file():
+        raise CheckpointError("no such checkpoint", where=path)
+    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    if not isinstance(content, Mapping):
+        raise CheckpointError("not a state dict", where=path, found=type(content).__name__)
+    return str(path), content
+
+
+def _read_safetensors(path: Path) -> Mapping[str, Any]:
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise ParingError(
+            "reading .safetensors needs safetensors", fix="Install it with: pip install 'paring[torch]'"
+        ) from error
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError("damaged safetensors file", where=path, found=str(error)) from error
+
+
+def _read_torch(path: Path) -> Any:
+    import torch
+
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises half a dozen kinds, down to bare RuntimeError
+        raise CheckpointError(
+            "not a plain state dict: damaged, or it holds objects that only running code could rebuild",
+            where=path,
+            found=str(error).partition("\n")[0][:200],
+            fix="Save `model.state_dict()` alone where the checkpoint was made, best as safetensors",
+        ) from error
