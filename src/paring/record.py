@@ -1,6 +1,6 @@
-"""What a compression run leaves behind: plain data that a report, a table or another run can read. Standard library only.
+"""What a compression run leaves behind: plain data that a report, a table or another run can read..
 
-A recipe answers with a :class:`Record` and writes it as ``record.json`` into its run folder. Errors are fractions in
+Standard library only. A recipe answers with a :class:`Record` and writes it as ``record.json`` into its run folder. Errors are fractions in
 0..1, times seconds, sizes bytes. What nobody measured is ``None``.
 """
 
