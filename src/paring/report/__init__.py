@@ -1,0 +1,20 @@
+"""The report: one self-contained HTML page about one `.pare` file.
+
+:func:`render` turns a :class:`Report`, which is plain data, into the page.
+"""
+
+from paring.report._model import PARTS as PARTS
+from paring.report._model import Accuracy as Accuracy
+from paring.report._model import Coding as Coding
+from paring.report._model import CodingRow as CodingRow
+from paring.report._model import Facts as Facts
+from paring.report._model import GraphNode as GraphNode
+from paring.report._model import Histogram as Histogram
+from paring.report._model import Layer as Layer
+from paring.report._model import NodeTime as NodeTime
+from paring.report._model import Report as Report
+from paring.report._model import Section as Section
+from paring.report._model import Stage as Stage
+from paring.report._model import Timing as Timing
+from paring.report._page import render as render
+from paring.report._page import write_page as write_page

@@ -1,0 +1,82 @@
+"""The network card: the graph, what goes in and comes out, and what made the file."""
+
+from __future__ import annotations
+
+from paring.report._charts import MAX_LANES, rail
+from paring.report._html import count, name, shape, text
+from paring.report._model import Facts, GraphNode, Report
+from paring.report._parts import figure, folded, section, table
+
+#: Class names shown before the rest is folded away.
+_MAX_CLASSES = 40
+
+
+def card_section(report: Report) -> str:
+    """The graph as a rail of nodes, preparation, classes, provenance and commands."""
+    bodies = []
+    if report.nodes:
+        bodies += ["<h3>The graph</h3>", _graph(report.nodes)]
+    cards = []
+    if report.preparation:
+        cards.append(_facts(Facts("Preparation of an image", report.preparation)))
+    cards += [_facts(facts) for facts in report.facts if facts.rows]
+    if cards:
+        bodies.append(f'<div class="cards">{"".join(cards)}</div>')
+    if report.classes:
+        bodies.append(_classes(report.classes))
+    if report.commands:
+        lines = "\n".join(text(command) for command in report.commands)
+        bodies.append(f'<h3>The commands that made it</h3><pre tabindex="0"><code>{lines}</code></pre>')
+    weighted = sum(1 for node in report.nodes if node.weights)
+    lead = (
+        f"{count(len(report.nodes))} nodes, {count(weighted)} of them with weights; {count(report.weights)} parameters."
+        if report.nodes
+        else f"{count(report.weights)} parameters."
+    )
+    return section("card", "Network card", lead, *bodies)
+
+
+def _graph(nodes: tuple[GraphNode, ...]) -> str:
+    drawings, lanes = rail(nodes)
+    known = {node.name for node in nodes}
+    rows = [
+        [
+            name(node.name) + ("<small>output</small>" if node.output else ""),
+            drawing,
+            text(node.op),
+            text(node.detail),
+            _sources(nodes, i, known),
+            text(shape(node.shape)),
+            count(node.weights) if node.weights else "",
+        ]
+        for i, (node, drawing) in enumerate(zip(nodes, drawings, strict=True))
+    ]
+    body = table(
+        "The network's nodes in the order they run.",
+        ["Node", "|", "Operator", "Attributes", "Also reads", "#Output", "#Parameters"],
+        rows,
+        css=f"plain graph lanes-{min(lanes, MAX_LANES)}",
+    )
+    note = "Top to bottom is the order of computation; large dots have weights."
+    if lanes:
+        note += " A side line carries a value that is read again further down."
+    return figure("graph", folded(f"All {len(nodes)} nodes", body, len(nodes)), note)
+
+
+def _sources(nodes: tuple[GraphNode, ...], i: int, known: set[str]) -> str:
+    """The inputs that do not come from the row above."""
+    above = nodes[i - 1].name if i else None
+    return ", ".join(name(source) for source in nodes[i].inputs if source != above)
+
+
+def _facts(facts: Facts) -> str:
+    rows = "".join(f"<dt>{text(key)}</dt><dd>{name(value, 'fact')}</dd>" for key, value in facts.rows)
+    return f'<div class="card"><h3>{text(facts.title)}</h3><dl>{rows}</dl></div>'
+
+
+def _classes(classes: tuple[str, ...]) -> str:
+    items = "".join(f"<li value={i}>{name(label, 'class')}</li>" for i, label in enumerate(classes))
+    listing = f'<ol class="classes" start="0">{items}</ol>'
+    if len(classes) > _MAX_CLASSES:
+        listing = f"<details><summary>All {count(len(classes))} class names</summary>{listing}</details>"
+    return f"<h3>Classes</h3>{listing}"

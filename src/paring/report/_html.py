@@ -1,0 +1,77 @@
+"""Markup and numbers for people. Every string that reaches the page passes through :func:`text`."""
+
+from __future__ import annotations
+
+import html
+import re
+from math import floor, log10
+
+# Neither valid in HTML nor, the surrogates, in UTF-8.
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+
+
+def text(value: object) -> str:
+    """``value`` escaped for character data and for quoted attributes; unprintable characters become U+FFFD."""
+    return html.escape(_UNPRINTABLE.sub("\ufffd", str(value)), quote=True)
+
+
+def name(value: object, css: str = "name") -> str:
+    """A name out of a file: isolated from the direction of the text around it, whole on hover, breakable at dots."""
+    shown = re.sub(r"([./_\-])", "\\1<wbr>", text(value))
+    return f'<bdi class="{css}" title="{text(value)}">{shown}</bdi>'
+
+
+def count(number: int) -> str:
+    """``1,234,567``."""
+    return f"{number:,}"
+
+
+def short_bytes(number: float) -> str:
+    """At most four figures with a decimal unit: ``921 B``, ``43.9 KB``, ``1.72 MB``."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("KB", 1e3)):
+        if number >= size * 0.9995:
+            return f"{significant(number / size)} {unit}"
+    return f"{number:.0f} B"
+
+
+def significant(number: float, figures: int = 3) -> str:
+    """Plain decimal notation with this many significant figures, whole numbers never cut."""
+    if number == 0:
+        return "0"
+    places = max(figures - 1 - floor(log10(abs(number))), 0)
+    rounded = f"{number:.{places}f}"
+    return rounded.replace("-", "\u2212")
+
+
+def percent(fraction: float, places: int = 2) -> str:
+    """``0.0123`` as ``1.23 %``; a positive share too small to show says so."""
+    if 0 < fraction < 0.5 * 10 ** -(places + 2):
+        return f"< {10**-places:.{places}f} %"
+    return f"{100 * fraction:.{places}f} %"
+
+
+def milliseconds(number: float) -> str:
+    """Three significant figures; microseconds below a hundredth of a millisecond."""
+    return f"{significant(number)} ms" if number >= 0.01 or number == 0 else f"{significant(number * 1000)} µs"
+
+
+def seconds(number: float) -> str:
+    """``0.4 s``, ``38 s``, ``4 min 10 s``, ``1 h 05 min``."""
+    if number < 9.95:
+        return f"{number:.1f} s"
+    whole = round(number)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def times(ratio: float) -> str:
+    """``39.2×``."""
+    return f"{significant(ratio)}×"
+
+
+def shape(axes: tuple[int, ...]) -> str:
+    """``24 × 24 × 20``."""
+    return " × ".join(map(str, axes)) or "scalar"

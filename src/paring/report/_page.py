@@ -1,0 +1,90 @@
+"""The page as a whole, and its file."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import secrets
+from importlib import resources
+from pathlib import Path
+
+from paring.errors import OutputError
+from paring.report._card import card_section
+from paring.report._headline import headline
+from paring.report._html import text
+from paring.report._model import Report
+from paring.report._run import paper_section, recipe_section, time_section
+from paring.report._size import bytes_section, weights_section
+
+_SECTIONS = (
+    ("bytes", "Bytes", bytes_section),
+    ("weights", "Weights", weights_section),
+    ("recipe", "Stages", recipe_section),
+    ("time", "Time", time_section),
+    ("paper", "Paper", paper_section),
+    ("card", "Network card", card_section),
+)
+
+
+def render(report: Report) -> str:
+    """The report as one HTML page that asks nothing of any network.
+
+    Every string of the report is escaped, and the page's content security policy allows no request and no script but
+    the page's own, so names from a stranger's file stay names.
+
+    Args:
+        report: what to show; parts without data are replaced by one sentence that says why.
+
+    Returns:
+        The document, to be written as UTF-8.
+    """
+    style, script = _resource("page.css"), _resource("page.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; img-src data:"
+    links = "".join(f'<li><a href="#{key}">{text(title)}</a></li>' for key, title, _ in _SECTIONS)
+    body = "".join(build(report) for _, _, build in _SECTIONS)
+    made = f"Made by Paring {text(report.version)}" if report.version else "Made by Paring"
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="color-scheme" content="light dark"><meta name="referrer" content="no-referrer">'
+        f"<title>{text(report.title)} – Paring report</title>"
+        f'<link rel="icon" href="data:,"><style>{style}</style></head><body><main>{headline(report)}'
+        f'<nav aria-label="Sections"><ul>{links}</ul></nav>{body}</main>'
+        f"<footer>{made}. Sizes are lengths of files, times medians of timed runs, errors over the set named; what was "
+        f"only simulated says so.</footer><script>{script}</script></body></html>\n"
+    )
+
+
+def write_page(path: str | os.PathLike[str], page: str) -> Path:
+    """Write the page whole or not at all.
+
+    Args:
+        path: where to; an existing file is replaced.
+        page: what :func:`render` returned.
+
+    Raises:
+        OutputError: if the folder is missing, the disk is full or writing is not allowed; nothing is left behind.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    try:
+        try:
+            with open(temporary, "xb") as file:
+                file.write(page.encode())
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        fix = "Check free space and permissions" if path.parent.is_dir() else "Make the folder first"
+        raise OutputError("report could not be written", where=path, found=error.strerror, fix=fix) from None
+    return path
+
+
+def _resource(name: str) -> str:
+    return resources.files("paring.report").joinpath(name).read_text("utf-8")

@@ -1,0 +1,180 @@
+"""The sections about the run: stages of the recipe, time in the engine, the paper's own columns."""
+
+from __future__ import annotations
+
+from paring.report._charts import ErrorAxis, axis_ticks, bar, dot_row
+from paring.report._headline import SIMULATED, conditions
+from paring.report._html import count, milliseconds, name, percent, seconds, significant, text
+from paring.report._model import Coding, CodingRow, NodeTime, Report, Stage, Timing
+from paring.report._parts import absent, figure, folded, legend, section, table
+
+
+def recipe_section(report: Report) -> str:
+    """Error and wall time after each stage of the recipe."""
+    title, stages = "Accuracy, stage by stage", report.stages
+    if not stages:
+        return section("recipe", title, "What each stage of the recipe did to the error.", absent(report, "recipe"))
+    spent = [stage.seconds for stage in stages if stage.seconds is not None]
+    data = f" on {report.accuracy.data}" if report.accuracy else ""
+    lead = text(f"Test error{data} after each stage of the recipe, and the wall time the stage took.")
+    errors = [stage.error for stage in stages]
+    known = [error for error in errors if error is not None]
+    axis = ErrorAxis(known)
+    places = 2 if max(known, default=0.0) < 1 and not axis.log else 1
+    labels = [_tick(tick) if axis.log else percent(tick, places) for tick in axis.ticks]
+    around = [None, *errors, None]
+    rows = [
+        [
+            f"{text(stage.name)}{f'<small>{text(stage.note)}</small>' if stage.note else ''}",
+            dot_row(axis, around[i], stage.error, around[i + 2], _stage_label(stage)) if known else "",
+            (percent(stage.error) + (SIMULATED if stage.simulated else "")) if stage.error is not None else "–",
+            percent(stage.kept, 1) if stage.kept is not None else "–",
+            seconds(stage.seconds) if stage.seconds is not None else "–",
+        ]
+        for i, stage in enumerate(stages)
+    ]
+    body = table(
+        "Test error, weights kept and wall time by stage.",
+        ["Stage", "|", "#Error", "#Kept", "#Time"],
+        rows,
+        css="bars dots",
+        total=["Total", axis_ticks(axis, labels) if known else "", "", "", seconds(sum(spent)) if spent else "–"],
+    )
+    caption = "The axis is logarithmic." if axis.log else "The axis starts at zero."
+    return section("recipe", title, lead, figure("stages", body, f"{caption} Kept is the share of non-zero weights."))
+
+
+def _tick(value: float) -> str:
+    return f"{significant(100 * value, 1)} %"
+
+
+def _stage_label(stage: Stage) -> str:
+    return f"{stage.name}: error {percent(stage.error)}" if stage.error is not None else f"{stage.name}: not measured"
+
+
+def time_section(report: Report) -> str:
+    """Latency of the whole network in every program timed, and of each node in the engine."""
+    title = "Time"
+    if not report.timings and not report.profile:
+        return section("time", title, "How long an answer takes.", absent(report, "latency"), absent(report, "time"))
+    lead = "How long an answer takes, whole and node by node. A time is the median of repeated runs on one machine."
+    whole = _latency(report.timings) if report.timings else absent(report, "latency")
+    nodes = _profile(report) if report.profile else absent(report, "time")
+    return section("time", title, lead, "<h3>The whole network</h3>", whole, "<h3>By node, in the engine</h3>", nodes)
+
+
+def _latency(timings: tuple[Timing, ...]) -> str:
+    longest = max(timing.median for timing in timings) or 1.0
+
+    def row(timing: Timing) -> list[str]:
+        kind = "after" if timing.ours else "before"
+        label = f"{timing.what}: {milliseconds(timing.median)}"
+        spread = ""
+        if timing.low is not None and timing.high is not None:
+            spread = f"<small>{milliseconds(timing.low)} to {milliseconds(timing.high)}</small>"
+        return [
+            f"{text(timing.what)}<small>{text(conditions(timing, what=False))}</small>",
+            bar([(kind, timing.median / longest)], label),
+            milliseconds(timing.median) + spread,
+        ]
+
+    spread = any(timing.low is not None for timing in timings)
+    body = table("Median latency by program.", ["Program", "|", "#Median"], map(row, timings), css="bars")
+    caption = "Milliseconds for one batch, all bars to one scale."
+    return figure("latency", body, caption + (" Below the median: 10th to 90th percentile." if spread else ""))
+
+
+def _profile(report: Report) -> str:
+    longest = max((node.median for node in report.profile), default=0.0) or 1.0
+    total = sum(node.median for node in report.profile)
+
+    def row(node: NodeTime) -> list[str]:
+        return [
+            f"{name(node.name)}<small>{text(', '.join(filter(None, (node.op, node.kernel))))}</small>",
+            bar([("after", node.median / longest)], f"{node.name}: {milliseconds(node.median)}"),
+            milliseconds(node.median),
+            percent(node.median / total, 1) if total else "",
+        ]
+
+    body = table(
+        "Median time of each node in the engine.",
+        ["Node", "|", "#Median", "#Share"],
+        map(row, report.profile),
+        css="bars",
+        total=["Sum", "", milliseconds(total), percent(1.0, 1)],
+    )
+    body = folded(f"All {len(report.profile)} nodes", body, len(report.profile))
+    top = sorted(report.profile, key=lambda node: -node.median)[:3]
+    slowest = ", ".join(f"{name(node.name)} ({percent(node.median / total, 0)})" for node in top) if total else ""
+    caption = f"Most of it goes to {slowest}. " if slowest and len(report.profile) > 3 else ""
+    source = text(report.profile_source or "conditions not stated")
+    return figure("profile", body, f"{caption}Timed node by node, so the sum can differ from the whole: {source}.")
+
+
+def paper_section(report: Report) -> str:
+    """Deep Compression's per-layer columns, ours and, where the paper has the network, its own."""
+    title = "Beside the paper"
+    if not report.codings:
+        lead = "The per-layer columns of Deep Compression (arXiv 1510.00149)."
+        return section("paper", title, lead, absent(report, "paper"))
+    theirs = any(row.paper for row in report.codings)
+    lead = (
+        "The per-layer columns of Deep Compression (arXiv 1510.00149), measured on this network in the paper's own "
+        "coding: relative indices with filler zeros, then Huffman. The last columns are bytes of the weight: in that "
+        "coding, and with the adaptive coder that wrote this file."
+    )
+    heads = ["Layer", "#Weights", "#Kept", "#before", "#Huffman", "#before", "#Huffman", "#before", "#Huffman"]
+    groups = [("", 3), ("Bits of a weight", 2), ("Bits of an index", 2), ("Size over float32", 2), ("Bytes", 2)]
+    rows = [_coding_cells(row) for row in report.codings]
+    body = table(
+        "Per-layer coding, the paper's line below ours.",
+        [*heads, "#Huffman", "#adaptive"],
+        [cells for row, cells in zip(report.codings, rows, strict=True) if not row.total],
+        css="plain paper",
+        groups=groups,
+        total=next((cells for row, cells in zip(report.codings, rows, strict=True) if row.total), ()),
+    )
+    key = legend(("after", "ours, measured"), ("before", "the paper's")) if theirs else ""
+    source = f" The paper's line is from {text(report.coding_source)}." if theirs and report.coding_source else ""
+    note = "Before: pruned and quantised, fixed-width codes. Huffman: the same after Huffman coding."
+    return section("paper", title, lead, f'<div data-chart="paper">{key}{body}</div><p class="note">{note}{source}</p>')
+
+
+def _coding_cells(row: CodingRow) -> list[str]:
+    ours, paper = _columns(row.ours, exact=True), _columns(row.paper, exact=False) if row.paper else None
+    cells = [
+        f'<span class="ours">{mine or "–"}</span>' + (f'<span class="theirs">{theirs or "–"}</span>' if paper else "")
+        for mine, theirs in zip(ours, paper or ours, strict=True)
+    ]
+    label = f'<span class="ours">{name(row.layer)}</span>'
+    if row.paper:
+        label += f'<span class="theirs">{text(row.paper_layer)}</span>'
+    sizes = [
+        f'<span class="ours">{count(size) if size is not None else "–"}</span>' for size in (row.huffman, row.adaptive)
+    ]
+    return [label, *cells, *sizes]
+
+
+def _columns(line: Coding, exact: bool) -> list[str]:
+    def optional(value: float | None, show) -> str:
+        return "" if value is None else show(value)
+
+    def bits(value: float) -> str:
+        return f"{value:.2f}".rstrip("0").rstrip(".")
+
+    return [
+        count(round(line.weights)) if exact else _rounded(line.weights),
+        optional(line.kept, lambda share: percent(share, 1 if exact else 0)),
+        *(
+            optional(v, bits)
+            for v in (line.weight_bits_pq, line.weight_bits_pqh, line.index_bits_pq, line.index_bits_pqh)
+        ),
+        *(optional(share, percent) for share in (line.size_pq, line.size_pqh)),
+    ]
+
+
+def _rounded(weights: float) -> str:
+    """The paper's own notation: ``235 K``, ``38 M``."""
+    if weights >= 1e6:
+        return f"{weights / 1e6:.0f} M"
+    return f"{weights / 1e3:g} K"

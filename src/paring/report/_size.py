@@ -1,0 +1,166 @@
+"""The sections about bytes and weights."""
+
+from __future__ import annotations
+
+from paring.report._charts import bar, histogram
+from paring.report._html import count, name, percent, short_bytes, significant, text, times
+from paring.report._model import Histogram, Layer, Report
+from paring.report._parts import absent, figure, folded, legend, section, table
+
+#: Parts of the file listed by name in the chart; the smaller ones are summed up in one row.
+_MAX_PARTS = 10
+
+
+def bytes_section(report: Report) -> str:
+    """Bytes by layer before and after, by part of the file, and every section of the file."""
+    overhead = report.bytes - sum(layer.after for layer in report.layers)
+    lead = (
+        f"{count(report.float_bytes)} bytes of 32-bit weights became a file of {count(report.bytes)} bytes. "
+        f"{count(report.bytes - overhead)} of them are the layers' own; {count(overhead)} hold the graph, the names, "
+        "the checksums and the rest of the structure."
+    )
+    sections = table(
+        "Every section of the file; the lengths add up to the file's.",
+        ["Section", "Part", "Coder", "#Bytes", "#Share"],
+        (
+            [name(s.name), text(s.part), text(s.coder), count(s.bytes), percent(s.bytes / report.bytes)]
+            for s in report.sections
+        ),
+        css="plain",
+        total=["Whole file", "", "", count(report.bytes), percent(1.0)],
+    )
+    return section(
+        "bytes",
+        "Where the bytes are",
+        lead,
+        "<h3>By layer</h3>",
+        _by_layer(report, overhead),
+        "<h3>By part of the file</h3>",
+        _by_part(report),
+        "<h3>Section by section</h3>",
+        folded(f"All {len(report.sections)} sections", sections, len(report.sections)),
+        f'<p class="check">The {len(report.sections)} sections add up to {count(report.bytes)} bytes, '
+        "the length of the file.</p>",
+    )
+
+
+def _by_layer(report: Report, overhead: int) -> str:
+    longest = max((max(layer.before, layer.after) for layer in report.layers), default=0) or 1
+
+    def row(layer: Layer) -> list[str]:
+        label = f"{layer.name}: {count(layer.before)} bytes before, {count(layer.after)} after"
+        pair = bar([("before", layer.before / longest)], label) + bar(
+            [("after", layer.after / longest)], f"{layer.name} after"
+        )
+        ratio = times(layer.before / layer.after) if layer.after else "not stored"
+        return [
+            f"{name(layer.name)}<small>{text(layer.op)}, {text(layer.form)}</small>",
+            pair,
+            count(layer.before),
+            count(layer.after),
+            ratio,
+            percent(layer.kept / layer.weights, 1) if layer.weights else "",
+        ]
+
+    rest = ["File structure", bar([("rest", overhead / longest)], "file structure"), "", count(overhead), "", ""]
+    body = table(
+        "Bytes of each layer as 32-bit floats and in the file.",
+        ["Layer", "|", "#Float32", "#In the file", "#Smaller", "#Kept"],
+        [*map(row, report.layers), rest],
+        css="bars",
+        total=[
+            "Total",
+            "",
+            count(report.float_bytes),
+            count(report.bytes),
+            times(report.float_bytes / report.bytes),
+            percent(report.kept / report.weights, 1) if report.weights else "",
+        ],
+    )
+    key = legend(("before", "as 32-bit floats"), ("after", "in the file"))
+    caption = "All bars have one scale. Biases are counted with their layer; kept weights are those that are not zero."
+    return figure("bytes-by-layer", key + body, caption)
+
+
+def _by_part(report: Report) -> str:
+    sums: dict[str, int] = {}
+    for piece in report.sections:
+        sums[piece.part] = sums.get(piece.part, 0) + piece.bytes
+    parts = sorted(((size, part) for part, size in sums.items() if size), reverse=True)
+    if len(parts) > _MAX_PARTS:
+        small = parts[_MAX_PARTS - 1 :]
+        parts = [*parts[: _MAX_PARTS - 1], (sum(size for size, _ in small), f"{len(small)} smaller parts")]
+    longest = max((size for size, _ in parts), default=1)
+
+    def row(entry: tuple[int, str]) -> list[str]:
+        size, part = entry
+        drawing = bar([("after", size / longest)], f"{part}: {count(size)} bytes")
+        return [text(part), drawing, count(size), percent(size / report.bytes, 1)]
+
+    body = table(
+        "Bytes of each kind of content, all layers together.",
+        ["Part", "|", "#Bytes", "#Share"],
+        map(row, parts),
+        css="bars",
+        total=["Whole file", "", count(report.bytes), percent(1.0, 1)],
+    )
+    return figure("bytes-by-part", body, "What the file spends its bytes on, all layers together.")
+
+
+def weights_section(report: Report) -> str:
+    """One histogram for each weight matrix or kernel."""
+    if not report.histograms:
+        return section("weights", "The weights", "Distribution of each layer's weights.", absent(report, "weights"))
+    baseline = all(data.baseline for data in report.histograms)
+    lead = (
+        "Each layer's weights before compression, split into those that were pruned away and those that were kept, "
+        "with the shared values they were moved to."
+        if baseline
+        else "Each layer's weights as the file holds them. The weights before compression were not kept, so their "
+        "distribution is not shown."
+    )
+    plots = "".join(_plot(data) for data in report.histograms)
+    entries = [("kept", "kept")]
+    if baseline:
+        entries.append(("pruned", "pruned to zero"))
+    if any(data.centroids for data in report.histograms):
+        entries.append(("centroid", "centroid"))
+    note = "Height is the number of weights in a bin; each plot has its own scale."
+    if not baseline:
+        note += " Zeros are not drawn."
+    return section(
+        "weights",
+        "The weights",
+        lead,
+        figure("histograms", legend(*entries) + f'<div class="grid">{plots}</div>', note),
+    )
+
+
+def _plot(data: Histogram) -> str:
+    facts = [f"{count(data.weights)} weights", f"{percent(data.pruned_share, 1)} pruned"]
+    if data.centroids:
+        facts.append(f"{count(len(data.centroids))} centroid" + "s" * (len(data.centroids) != 1))
+    shown = data
+    if not data.baseline:
+        shown = Histogram(data.name, data.low, data.high, data.kept, (0,) * len(data.kept), data.centroids, False)
+    drawing = histogram(shown, f"{data.name}: {', '.join(facts)}")
+    return (
+        f'<div class="plot"><h3>{name(data.name)}</h3>{drawing}'
+        f'<div class="ends"><span>{significant(data.low)}</span><span>{significant(data.high)}</span></div>'
+        f"<p>{', '.join(facts)}</p></div>"
+    )
+
+
+def headline_bars(report: Report) -> str:
+    """Float32 and file, to scale."""
+    longest = max(report.float_bytes, report.bytes)
+    rows = (
+        ("before", "32-bit floats", report.float_bytes),
+        ("after", report.file, report.bytes),
+    )
+    lines = "".join(
+        f'<div class="scale"><span>{name(what)}</span>'
+        f"{bar([(kind, size / longest)], f'{what}: {count(size)} bytes')}<b>{short_bytes(size)}</b></div>"
+        for kind, what, size in rows
+    )
+    return f'<div data-chart="scale">{lines}</div>'
