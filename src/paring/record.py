@@ -1,7 +1,7 @@
-"""What a compression run leaves behind: plain data that a report, a table or another run can read..
+"""What a compression run leaves behind: plain data that a report, a table or another run can read.
 
-Standard library only. A recipe answers with a :class:`Record` and writes it as ``record.json`` into its run folder. Errors are fractions in
-0..1, times seconds, sizes bytes. What nobody measured is ``None``.
+A recipe answers with a :class:`Record` and writes it as ``record.json`` into its run folder. Errors are fractions in
+0..1, times seconds, sizes bytes. What nobody measured is ``None``. Standard library only.
 """
 
 from __future__ import annotations
