@@ -1,0 +1,121 @@
+"""A data set in memory, and the promise of one that is not there yet."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from paring.errors import DataError
+from paring.graph import Preparation
+from paring.runtime._prepare import normalise
+
+#: Most bytes of pixels a data set may take in memory.
+MAX_BYTES = 8 << 30
+#: One sample in so many of each class is held out where a source has no test part of its own.
+HELD_OUT = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """One split of a data set, images already scaled and cropped.
+
+    Attributes:
+        name: as the user wrote it, ``kind:where``.
+        split: ``train``, ``test`` or ``all``.
+        images: uint8 ``(N, H, W, C)``.
+        labels: int64 ``(N,)``, indices into ``classes``.
+        classes: class names.
+        preparation: how further images become the network's input; its mean and std also serve :meth:`prepared`.
+        skipped: images left out because they could not be read; only with ``on_bad_image="skip"``.
+    """
+
+    name: str
+    split: str
+    images: np.ndarray
+    labels: np.ndarray
+    classes: tuple[str, ...]
+    preparation: Preparation
+    skipped: int = 0
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def prepared(self, start: int = 0, stop: int | None = None) -> np.ndarray:
+        """Images ``start .. stop - 1`` as the network sees them.
+
+        Returns:
+            float32 ``(stop - start, H, W, C)``, by the runtime's own arithmetic.
+        """
+        return normalise(self.images[start:stop], self.preparation)
+
+    def batches(self, size: int = 256) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """All samples in order as (prepared images, labels), ``size`` at a time; the last batch may be shorter."""
+        for start in range(0, len(self), size):
+            yield self.prepared(start, start + size), self.labels[start : start + size]
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of pixels, labels and class names, in hexadecimal: tells whether two runs saw the same data."""
+        state = hashlib.sha256(repr((self.images.shape, self.classes)).encode())
+        state.update(np.ascontiguousarray(self.images).data)
+        state.update(np.ascontiguousarray(self.labels, "<i8").data)
+        return state.hexdigest()
+
+    def __repr__(self) -> str:
+        shape = "x".join(map(str, self.images.shape[1:]))
+        return f"Dataset({self.name} {self.split}: {len(self)} images {shape}, {len(self.classes)} classes)"
+
+
+class MissingSplit(DataError):
+    """The source is sound but has no such split."""
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """One split of a data set that is found but not decoded.
+
+    Attributes:
+        labels: int64 ``(N,)``, not checked yet.
+        classes: class names.
+        fetch: sample numbers, ascending, to as many encoded images: bytes of an image file, or its path.
+        place: sample number to words for an error (``train.parquet, row 7``).
+        pixels: uint8 ``(N, H, W, C)`` where the source holds plain pixels; ``fetch`` is then not used.
+        whole: True if the source has no test part of its own, so that one must be held out.
+    """
+
+    labels: np.ndarray
+    classes: tuple[str, ...]
+    place: Callable[[int], str]
+    fetch: Callable[[np.ndarray], list[bytes | Path]] = field(default=lambda numbers: [])
+    pixels: np.ndarray | None = None
+    whole: bool = False
+
+
+def held_out(labels: np.ndarray) -> np.ndarray:
+    """Which samples a data set without a test part of its own sets aside: of each class, counted in the set's order,
+    every fifth (the 5th, 10th, ...). No random numbers, so the split is the same everywhere and for ever.
+
+    Args:
+        labels: integers ``(N,)``.
+
+    Returns:
+        bool ``(N,)``, True for test samples.
+    """
+    order = np.argsort(labels, kind="stable")
+    ordered = labels[order]
+    starts = np.searchsorted(ordered, ordered)  # first place of each sample's class
+    mask = np.zeros(len(labels), bool)
+    mask[order] = (np.arange(len(labels)) - starts) % HELD_OUT == HELD_OUT - 1
+    return mask
+
+
+def spread(count: int, limit: int | None) -> np.ndarray:
+    """Sample numbers when only ``limit`` of ``count`` are wanted: evenly spaced, so that sorted sets stay balanced."""
+    if limit is None or limit >= count:
+        return np.arange(count)
+    return np.arange(limit) * count // limit
