@@ -186,10 +186,10 @@ def test_parquet_mistakes(parquets):
         load(f"parquet:{parquets}")
 
 
-def test_hub_with_the_library_itself(parquets, monkeypatch):
+def test_hub_with_the_library_itself(parquets, monkeypatch, tmp_path_factory):
     datasets = pytest.importorskip("datasets", reason="datasets is not installed")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", parquets / "cache")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("cache"))
     train = load(f"hub:{parquets}", "train")
     assert train.images[:, 0, 0, 0].tolist() == list(range(17))
     assert train.classes == ("a", "b", "c")
