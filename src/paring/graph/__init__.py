@@ -8,4 +8,6 @@ from paring.graph._graph import Graph as Graph
 from paring.graph._graph import Node as Node
 from paring.graph._ops import OPS as OPS
 from paring.graph._ops import OpSpec as OpSpec
+from paring.graph._passes import fold_scale_shift as fold_scale_shift
+from paring.graph._passes import simplify as simplify
 from paring.graph._preparation import Preparation as Preparation

@@ -156,6 +156,8 @@ class PartialConv2d(nn.Module):
         kernel_size: side of the square kernel.
     """
 
+    pairs: Tensor
+
     def __init__(self, connections: tuple[tuple[int, ...], ...], in_channels: int, kernel_size: int) -> None:
         super().__init__()
         pairs = [(out, source) for out, sources in enumerate(connections) for source in sources]
@@ -169,7 +171,7 @@ class PartialConv2d(nn.Module):
 
     def full_weight(self) -> Tensor:
         """The kernel as ``(out, in, k, k)`` with zeros where there is no connection."""
-        out, source = self.pairs
+        out, source = self.pairs[0], self.pairs[1]
         return self.weight.new_zeros(self.shape).index_put((out, source), self.weight)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -215,10 +217,9 @@ class LeNet5(nn.Module):
         self.f6 = nn.Linear(120, 84)
         self.output = EuclideanRBF(digit_prototypes())
         self.squash = Squash()
-        for layer in (self.c1, self.c5, self.f6):
+        for layer in (self.c1, self.c5, self.f6):  # biases keep torch's
             bound = 2.4 / layer.weight[0].numel()
             nn.init.uniform_(layer.weight, -bound, bound)
-            nn.init.zeros_(layer.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Negative penalties ``(N, 10)`` of images ``(N, 1, 32, 32)``, background -0.1 and ink 1.175."""

@@ -1,0 +1,6 @@
+"""torch -> graph and graph -> torch. Needs PyTorch."""
+
+from paring.capture._capture import capture as capture
+from paring.capture._capture import unused as unused
+from paring.capture._rebuild import Rebuilt as Rebuilt
+from paring.capture._rebuild import rebuild as rebuild

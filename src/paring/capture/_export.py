@@ -1,0 +1,135 @@
+"""Tracing through ``torch.export``."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from paring.capture._program import Call, Place, Program, Ref, base_name, replaced
+from paring.errors import GraphError
+
+_TORCH = str(Path(torch.__file__).parent)
+
+
+def export_program(module: nn.Module, examples: tuple[Tensor, ...]) -> Program:
+    """What ``module`` computes from ``examples``, by ``torch.export``.
+
+    Raises:
+        GraphError: if torch cannot export it, naming the user's line where it stopped.
+    """
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            exported = torch.export.export(module, examples, strict=False)
+    except Exception as error:
+        raise _explained(error) from error
+    return _Reader(module, exported).program()
+
+
+class _Reader:
+    def __init__(self, module: nn.Module, exported: Any) -> None:
+        self.exported = exported
+        self.modules = dict(module.named_modules())
+        self.refs: dict[str, Ref] = {}
+        self.constants: dict[Ref, Tensor] = {}
+        self.names: dict[Ref, str] = {}
+        self.inputs: list[tuple[str, Ref, tuple[int, ...]]] = []
+        self.calls: list[Call] = []
+        self.outputs: list[Ref] = []
+
+    def program(self) -> Program:
+        signature = {spec.arg.name: spec for spec in self.exported.graph_signature.input_specs}
+        for node in self.exported.graph.nodes:
+            ref = self.refs[node.name] = Ref(len(self.refs))
+            if node.op == "placeholder":
+                self._placeholder(node, ref, signature[node.name])
+            elif node.op == "get_attr":
+                attribute = getattr(self.exported.graph_module, node.target, None)
+                if isinstance(attribute, Tensor):
+                    self.constants[ref] = attribute
+            elif node.op == "call_function":
+                self._call(node, ref)
+            elif node.op == "output":
+                self._output(node)
+        return Program(self.inputs, self.constants, self.names, self.calls, self.outputs)
+
+    def _placeholder(self, node: Any, ref: Ref, spec: Any) -> None:
+        if spec.kind.name == "USER_INPUT":
+            value = node.meta.get("val")
+            if not isinstance(value, Tensor):
+                raise GraphError("an input is not a tensor", where=node.name, found=type(value).__name__)
+            self.inputs.append((node.name, ref, tuple(int(size) for size in value.shape)))
+            return
+        state = self.exported.state_dict
+        tensor = state[spec.target] if spec.target in state else self.exported.constants[spec.target]
+        self.constants[ref] = tensor
+        # A tensor shared by two modules keeps the name it is found under first.
+        for other, name in self.names.items():
+            if self.constants[other] is tensor:
+                self.names[ref] = name
+                return
+        self.names[ref] = spec.target
+
+    def _call(self, node: Any, ref: Ref) -> None:
+        args, kwargs = replaced((tuple(node.args), dict(node.kwargs)), self._ref, torch.fx.Node)
+        op, inplace = base_name(node.target)
+        self.calls.append(Call(op, node.target, args, kwargs, ref, inplace, self._place(node)))
+
+    def _ref(self, node: Any) -> Ref:
+        return self.refs[node.name]
+
+    def _place(self, node: Any) -> Place:
+        stack = list((node.meta.get("nn_module_stack") or {}).values())
+        path = re.sub(r"@\d+", "", stack[-1][0]) if stack else ""
+        return place_of(self.modules, path, _user_line(node.meta.get("stack_trace") or ""))
+
+    def _output(self, node: Any) -> None:
+        specs = self.exported.graph_signature.output_specs
+        for spec, value in zip(specs, node.args[0], strict=False):
+            if spec.kind.name != "USER_OUTPUT":  # a buffer the module updates for itself
+                continue
+            if isinstance(value, torch.fx.Node):
+                self.outputs.append(self._ref(value))
+            elif value is not None:
+                raise GraphError("an output is not a tensor", found=value)
+
+
+def place_of(modules: dict[str, nn.Module], path: str, source: str) -> Place:
+    """A call's place from its module's path."""
+    module = modules.get(path)
+    if module is None:
+        return Place(path, source=source)
+    own = next(module.children(), None) is None
+    return Place(path, own, type(module).__module__.startswith("torch.nn.modules"), source)
+
+
+def _user_line(trace: str) -> str:
+    """``file.py:12`` of the last line of a stack trace that is not torch's own."""
+    lines = [m for m in re.findall(r'File "([^"]+)", line (\d+)', trace) if not m[0].startswith(_TORCH)]
+    return f"{Path(lines[-1][0]).name}:{lines[-1][1]}" if lines else ""
+
+
+def _explained(error: Exception) -> GraphError:
+    """What torch.export stumbled over, in one sentence with the user's line."""
+    where, traceback = None, error.__traceback__
+    while traceback is not None:
+        file = traceback.tb_frame.f_code.co_filename
+        if not file.startswith(_TORCH) and "paring/capture" not in file.replace("\\", "/"):
+            where = f"{Path(file).name}:{traceback.tb_lineno}"
+        traceback = traceback.tb_next
+    text = str(error).strip().splitlines()
+    kind = type(error).__name__
+    if "DataDependent" in kind or "data-dependent" in str(error).lower():
+        return GraphError(
+            "the network decides something by the numbers inside a tensor",
+            where=where,
+            fix="Remove the `if`, loop or index that reads them, or capture the part before it",
+        )
+    return GraphError(
+        "torch could not trace the network", where=where, found=f"{kind}: {text[0] if text else 'no message'}"
+    )

@@ -1,0 +1,371 @@
+"""From a traced network to a graph: the walk over the calls and what all lowering rules share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from inspect import signature
+from math import prod
+from typing import Any
+
+import numpy as np
+import torch
+
+from paring.capture._program import BATCH, Call, Place, Program, Ref, references, replaced
+from paring.capture._view import Atom, Dim, merged, size_of, whole
+from paring.errors import GraphError
+from paring.forms import Dense, Form
+from paring.graph import OPS, Graph, Node
+
+#: aten name to the rule that lowers it; arguments are the aten schema's own, in its order.
+RULES: dict[str, Callable[..., Any]] = {}
+
+
+def rule(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorator: this function lowers these aten calls."""
+
+    def enter(function: Callable[..., Any]) -> Callable[..., Any]:
+        for name in names:
+            RULES[name] = function
+        return function
+
+    return enter
+
+
+@dataclass(eq=False)
+class Value:
+    """A torch tensor that depends on the input: a graph value and how it lies over it.
+
+    ``storage`` is shared by tensors that may share memory, which is what in-place calls need to know.
+    """
+
+    name: str
+    dims: tuple[Dim, ...]
+    storage: object = field(default_factory=object)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Torch's shape, batch included."""
+        return tuple(size_of(dim) for dim in self.dims)
+
+    @property
+    def ndim(self) -> int:
+        """Number of torch axes."""
+        return len(self.dims)
+
+    def seen(self, dims: Sequence[Dim]) -> Value:
+        """The same memory under other axes."""
+        return Value(self.name, tuple(dims), self.storage)
+
+
+@dataclass(frozen=True, eq=False)
+class Const:
+    """A tensor that does not depend on the input.
+
+    ``name`` is its path if it is a parameter or buffer as it stands, ``flipped`` the path of the one it transposes.
+    """
+
+    tensor: torch.Tensor
+    name: str | None = None
+    flipped: str | None = None
+
+
+#: Calls that leave the numbers as they are, whatever else they do.
+_UNCHANGED = (
+    "detach",
+    "alias",
+    "contiguous",
+    "clone",
+    "to",
+    "_to_copy",
+    "lift_fresh",
+    "lift_fresh_copy",
+    "detach_copy",
+)
+
+
+class _Stale:
+    """Stands for a tensor that an in-place call changed behind its back."""
+
+
+class Lowering:
+    """One walk. Rules receive it as their first argument.
+
+    Args:
+        program: the traced network.
+        make_form: how a weight is kept; the quick tracer puts empty forms here.
+    """
+
+    def __init__(self, program: Program, make_form: Callable[[np.ndarray], Form] = Dense) -> None:
+        self.program = program
+        self.make_form = make_form
+        self.nodes: list[Node] = []
+        self.weights: dict[str, Form] = {}
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        self.env: dict[Ref, Any] = {}
+        self.call = Call("", print, (), {}, Ref(-1))
+        self.used: set[str] = set()
+        self._arrays: dict[str, np.ndarray] = {}
+
+    # --- the walk -------------------------------------------------------------------------------------------------
+
+    def run(self) -> Graph:
+        """The graph, validated.
+
+        Raises:
+            GraphError: naming module, source line and operator, on anything a graph cannot hold.
+        """
+        calls, wanted = self.program.needed()
+        for ref, tensor in self.program.constants.items():
+            if ref in wanted:
+                self.env[ref] = Const(tensor, self.program.names.get(ref))
+                self.used.update(filter(None, [self.program.names.get(ref)]))
+        inputs = {}
+        for name, ref, shape in self.program.inputs:
+            inputs[name] = self._add_input(name, ref, shape)
+        for call in calls:
+            self.call = call
+            self._step(call)
+        self.call = Call("output", print, (), {}, Ref(-1))
+        outputs = tuple(self._answer(ref) for ref in self.program.outputs)
+        graph = Graph(inputs, self.nodes, outputs, self.weights)
+        graph.validate()
+        return graph
+
+    def _add_input(self, name: str, ref: Ref, shape: tuple[int, ...]) -> tuple[int, ...]:
+        if len(shape) not in (2, 3, 4):
+            raise GraphError("input is no batch of maps or vectors", where=name, found=shape, expected="2 to 4 axes")
+        if len(shape) == 2:
+            inner: tuple[int, ...] = (shape[1],)
+        else:
+            inner = (shape[2] if len(shape) == 4 else 1, shape[-1], shape[1])
+        self.shapes[name] = inner
+        self.env[ref] = Value(name, plain_dims(inner, len(shape)))
+        return inner
+
+    def _step(self, call: Call) -> None:
+        args, kwargs = replaced((call.args, call.kwargs), self._lookup, Ref)
+        flat = [self.env[ref] for ref in references((call.args, call.kwargs))]
+        if not any(isinstance(value, Value | list) for value in flat):
+            result = self._evaluate(call, args, kwargs)
+        else:
+            function = RULES.get(call.op)
+            if function is None:
+                raise self.refusal(f"operator {call.op!r} has no counterpart in a graph", fix=_advice(call.op))
+            try:
+                signature(function).bind(self, *args, **kwargs)
+            except TypeError as error:
+                raise self.refusal(f"operator {call.op!r} is used in an unknown way", found=str(error)) from error
+            result = function(self, *args, **kwargs)
+        if call.inplace:
+            self._overwrite(call.args[0], result)
+        if isinstance(call.out, Ref):
+            self.env[call.out] = result
+        else:
+            results = result if isinstance(result, list | tuple) else [result]
+            self.env.update(zip(call.out, results, strict=False))
+
+    def _lookup(self, ref: Ref) -> Any:
+        value = self.env[ref]
+        if isinstance(value, _Stale):
+            raise self.refusal(
+                "reads memory that an in-place call changed through another view", fix="Write that call out of place"
+            )
+        return value
+
+    def _evaluate(self, call: Call, args: Any, kwargs: Any) -> Any:
+        """Compute a call none of whose arguments depend on the input."""
+        first = args[0] if args and isinstance(args[0], Const) else Const(torch.empty(0))
+        args, kwargs = replaced((args, kwargs), lambda const: const.tensor, Const)
+        if call.inplace:
+            args = (args[0].clone(), *args[1:])
+        with torch.no_grad():
+            result = call.target(*args, **kwargs)
+        if call.op in ("t", "transpose") and result.ndim == 2 and result.shape == first.tensor.shape[::-1]:
+            return Const(result, first.flipped, first.name)
+        if call.op in _UNCHANGED and result.shape == first.tensor.shape:
+            return Const(result, first.name, first.flipped)
+        return replaced(result, Const, torch.Tensor)
+
+    def _overwrite(self, ref: Ref, result: Any) -> None:
+        """Let every name of the overwritten tensor mean the result, and refuse its other views from here on."""
+        before = self.env[ref]
+        if isinstance(before, Const) or not isinstance(result, Value):
+            self.env[ref] = result
+            return
+        for other, value in self.env.items():
+            if isinstance(value, Value) and value.storage is before.storage:
+                same = value.name == before.name and value.dims == before.dims
+                self.env[other] = result if same else _Stale()
+
+    def _answer(self, ref: Ref) -> str:
+        value = self._lookup(ref)
+        if not isinstance(value, Value):
+            raise GraphError("an output does not depend on the input", fix="Return only what depends on it")
+        if len(value.dims) == 2:
+            return self.vector(value)
+        return self.map(value)
+
+    # --- what rules ask for ---------------------------------------------------------------------------------------
+
+    def refusal(self, what: str, found: object = None, expected: object = None, fix: str | None = None) -> GraphError:
+        """An error that says where in the user's network it is."""
+        place = self.call.place
+        where = ", ".join(filter(None, [place.path, place.source])) or f"call of {self.call.op!r}"
+        return GraphError(what, where=where, found=found, expected=expected, fix=fix)
+
+    def emit(
+        self,
+        op: str,
+        inputs: Sequence[str],
+        attrs: dict[str, Any] | None = None,
+        weights: dict[str, Const] | None = None,
+        implied: bool = False,
+    ) -> str:
+        """Add a node; its name, which is also its value's. An implied one leaves the module's name to the next."""
+        attrs = attrs or {}
+        name = self._node_name(self.call.place, op, bool(weights), implied)
+        names = {role: self._weight(value, role, name) for role, value in (weights or {}).items()}
+        spec = OPS[op]
+        try:
+            shapes = {role: self.weights[key].shape for role, key in names.items()}
+            self.shapes[name] = spec.infer({**spec.attrs, **attrs}, [self.shapes[i] for i in inputs], shapes)
+        except GraphError as error:
+            raise self.refusal(f"{op}: {error.what}", error.found, error.expected) from None
+        self.nodes.append(Node(name, op, tuple(inputs), attrs, names))
+        return name
+
+    def plain(self, name: str, ndim: int) -> Value:
+        """A fresh tensor of ``ndim`` axes, batch first, over a graph value."""
+        return Value(name, plain_dims(self.shapes[name], ndim))
+
+    def map(self, value: Any) -> str:
+        """The graph value that holds this (N, C, H, W) or (N, C, L) tensor as (H, W, C).
+
+        Raises:
+            GraphError: if its axes are in an order no graph value has.
+        """
+        self.expect_value(value)
+        inner = self.shapes[value.name]
+        height, width, _ = inner if len(inner) == 3 else (1, 1, 0)
+        spatial = [whole("h", height), whole("w", width)][4 - len(value.dims) :]
+        fits = len(value.dims) in (3, 4) and (len(value.dims) == 4 or height == 1)
+        if not fits or value.dims[0] != whole("n", BATCH) or list(value.dims[2:]) != spatial:
+            raise self.refusal(
+                "axes are in an order a graph cannot follow",
+                found=self.described(value),
+                expected="(N, C, H, W)",
+                fix="Permute back before this call",
+            )
+        return self.ordered(value, value.dims[1])
+
+    def vector(self, value: Any) -> str:
+        """The graph value that holds this (N, F) tensor as (F,), through a flatten where there is need."""
+        self.expect_value(value)
+        if len(value.dims) != 2 or value.dims[0] != whole("n", BATCH):
+            raise self.refusal("expected a batch of vectors", found=self.described(value), expected="(N, F)")
+        inner, atoms = self.shapes[value.name], value.dims[1]
+        if len(inner) == 1:
+            return self.ordered(value, atoms)
+        height, width, channels = inner
+        c, h, w = whole("c", channels), whole("h", height), whole("w", width)
+        # Channels may have been shuffled on the way; everything else must be in one piece.
+        c_first = atoms[: len(atoms) - len(h + w)]
+        c_last = atoms[len(h + w) :]
+        if atoms[len(c_first) :] == h + w and all(atom.axis == "c" for atom in c_first):
+            order, part = "chw", c_first
+        elif atoms[: len(h + w)] == h + w and all(atom.axis == "c" for atom in c_last):
+            order, part = "hwc", c_last
+        else:
+            raise self.refusal(
+                "flattens axes in an order a graph cannot follow",
+                found=self.described(value),
+                expected="(N, C * H * W) or (N, H * W * C)",
+            )
+        name = self.ordered(value, part) if part != c else value.name
+        return self.emit("flatten", [name], {"order": order}, implied=True)
+
+    def ordered(self, value: Value, atoms: Dim) -> str:
+        """The graph value whose channels are in the order of ``atoms``, through a channel shuffle if that is one."""
+        channels = self.shapes[value.name][-1]
+        if any(atom.axis != "c" for atom in atoms) or prod(atom.size for atom in atoms) != channels:
+            raise self.refusal("splits channels in a way a graph cannot follow", found=self.described(value))
+        if atoms == whole("c", channels):
+            return value.name
+        if len(atoms) == 2 and atoms[0].stride == 1 and atoms[1].stride == atoms[0].size:
+            return self.emit("channel_shuffle", [value.name], {"groups": atoms[1].size}, implied=True)
+        raise self.refusal("reorders channels in a way that is no channel shuffle", found=self.described(value))
+
+    def expect_value(self, value: Any) -> None:
+        """Refuse a constant where a tensor that depends on the input is needed."""
+        if not isinstance(value, Value):
+            raise self.refusal(f"{self.call.op!r} takes a constant where an activation is expected")
+
+    def expect_const(self, value: Any, what: str) -> Const:
+        """Refuse a weight that is computed from the input."""
+        if not isinstance(value, Const):
+            raise self.refusal(f"{what} depends on the input", fix="Use a parameter or buffer")
+        return value
+
+    def described(self, value: Value) -> str:
+        """The tensor's axes for people: ``(n2, c64, h7 w7)``."""
+        return "(" + ", ".join(" ".join(f"{a.axis}{a.size}" for a in dim) or "1" for dim in value.dims) + ")"
+
+    # --- names ----------------------------------------------------------------------------------------------------
+
+    def _node_name(self, place: Place, op: str, weighted: bool, implied: bool) -> str:
+        if implied:
+            parent = place.path.rpartition(".")[0] if place.own else place.path
+            return unique(".".join(filter(None, [parent, op])), self.shapes)
+        if place.path and place.own and (weighted or place.builtin) and place.path not in self.shapes:
+            return place.path
+        return unique(".".join(filter(None, [place.path, op])), self.shapes)
+
+    def _weight(self, value: Const, role: str, node: str) -> str:
+        """Keep a weight; the same parameter read twice is kept once."""
+        place = self.call.place
+        name = value.name or f"{place.path if place.path and place.own else node}.{role}"
+        array = to_array(value.tensor)
+        kept = self._arrays.get(name)
+        if kept is not None:
+            if kept.shape == array.shape and np.array_equal(kept, array, equal_nan=True):
+                return name
+            name = unique(name, self._arrays)
+        self._arrays[name] = array
+        self.weights[name] = self.make_form(array)
+        return name
+
+
+def unique(name: str, taken: Any) -> str:
+    """``name``, or with _2, _3, ... behind it."""
+    number, candidate = 1, name
+    while candidate in taken:
+        number += 1
+        candidate = f"{name}_{number}"
+    return candidate
+
+
+def to_array(tensor: torch.Tensor) -> np.ndarray:
+    """A float32 numpy view or copy on the CPU."""
+    return tensor.detach().to(device="cpu", dtype=torch.float32).numpy()
+
+
+def plain_dims(inner: tuple[int, ...], ndim: int) -> tuple[Dim, ...]:
+    """(N, C, H, W), (N, C, W) or (N, F) over a graph value of this shape."""
+    batch = whole("n", BATCH)
+    if len(inner) == 1:
+        return (batch, whole("c", inner[0]), *[()] * (ndim - 2))
+    height, width, channels = inner
+    spatial = [whole("h", height), whole("w", width)][4 - ndim :]
+    return (batch, whole("c", channels), *spatial)
+
+
+def _advice(op: str) -> str:
+    if "lstm" in op or "gru" in op or "attention" in op:
+        return "Paring captures convolutional networks"
+    if op in ("_local_scalar_dense", "item"):
+        return "Let nothing depend on the numbers inside a tensor"
+    return "Replace it by operators of the table in docs/capture.md, or capture the part before it"
+
+
+__all__ = ["RULES", "Atom", "Const", "Lowering", "Value", "merged", "rule", "to_array", "unique"]

@@ -1,0 +1,396 @@
+"""Lowering rules of layers: products, normalisation, pooling, activations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from paring.capture._lower import Const, Lowering, Value, rule
+from paring.capture._view import whole
+
+_LARGEST = float(np.finfo(np.float32).max)
+
+
+def pair(value: int | Sequence[int]) -> tuple[int, int]:
+    """(height, width) of torch's one, ``[one]`` or ``[height, width]``."""
+    values = [value] if isinstance(value, int) else [int(v) for v in value]
+    return (values[0], values[-1])
+
+
+def along_width(value: int | Sequence[int], height: int) -> tuple[int, int]:
+    """A one-dimensional argument as (height, width)."""
+    return (height, pair(value)[1])
+
+
+def around(padding: Sequence[int]) -> tuple[int, int, int, int]:
+    """(top, bottom, left, right) of symmetric padding."""
+    return (padding[0], padding[0], padding[1], padding[1])
+
+
+# --- products -----------------------------------------------------------------------------------------------------
+
+
+@rule("conv2d")
+def conv2d(
+    low: Lowering,
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Value:
+    """Cross-correlation of maps; ``padding`` may be "same" or "valid"."""
+    weight = low.expect_const(weight, "convolution weight")
+    kernel, dilation, stride = weight.tensor.shape[2:], pair(dilation), pair(stride)
+    if isinstance(padding, str):
+        total = [d * (k - 1) if padding == "same" else 0 for d, k in zip(dilation, kernel, strict=True)]
+        sides = (total[0] // 2, total[0] - total[0] // 2, total[1] // 2, total[1] - total[1] // 2)
+    else:
+        sides = around(pair(padding))
+    name = low.map(x)
+    weights: dict[str, Any] = {"weight": weight}
+    if bias is not None:
+        weights["bias"] = low.expect_const(bias, "convolution bias")
+    if len(low.shapes[name]) == 1:  # a vector seen as a 1x1 map
+        if tuple(kernel) != (1, 1) or any(sides) or groups != 1:
+            raise low.refusal("convolution of a vector", found=f"kernel {tuple(kernel)}", expected="1x1, one group")
+        weights["weight"] = Const(weight.tensor.flatten(1), weight.name)
+        return low.plain(low.emit("linear", [name], weights=weights), len(x.dims))
+    attrs = {"stride": stride, "padding": sides, "dilation": dilation, "groups": int(groups)}
+    return low.plain(low.emit("conv2d", [name], attrs, weights), len(x.dims))
+
+
+@rule("conv1d")
+def conv1d(
+    low: Lowering,
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Value:
+    """A convolution along the width of maps of height 1."""
+    weight = low.expect_const(weight, "convolution weight")
+    flat = Const(weight.tensor.unsqueeze(2), weight.name)
+    if not isinstance(padding, str):
+        padding = along_width(padding, 0)
+    return conv2d(low, x, flat, bias, along_width(stride, 1), padding, along_width(dilation, 1), groups)
+
+
+@rule("convolution", "_convolution")
+def convolution(
+    low: Lowering,
+    x: Any,
+    weight: Any,
+    bias: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    transposed: bool,
+    output_padding: Any,
+    groups: int,
+    *flags: bool,
+) -> Value:
+    """Either of the above, as torch's dispatcher names it."""
+    if transposed:
+        raise low.refusal("transposed convolution has no counterpart in a graph")
+    axes = low.expect_const(weight, "convolution weight").tensor.ndim - 2
+    if axes not in (1, 2):
+        raise low.refusal(f"{axes}-dimensional convolution has no counterpart in a graph")
+    return (conv1d if axes == 1 else conv2d)(low, x, weight, bias, stride, padding, dilation, groups)
+
+
+@rule("linear")
+def linear(low: Lowering, x: Any, weight: Any, bias: Any = None) -> Value:
+    """A product with a vector, or with the channels of every pixel where those are the last axis."""
+    weight = low.expect_const(weight, "weight of a fully connected layer")
+    weights: dict[str, Any] = {"weight": weight}
+    if bias is not None:
+        weights["bias"] = low.expect_const(bias, "bias of a fully connected layer")
+    low.expect_value(x)
+    if len(x.dims) == 2:
+        return low.plain(low.emit("linear", [low.vector(x)], weights=weights), 2)
+    if len(low.shapes[x.name]) == 3 and all(atom.axis == "c" for atom in x.dims[-1]):
+        weights["weight"] = Const(weight.tensor[:, :, None, None], weight.name)
+        name = low.emit("conv2d", [low.ordered(x, x.dims[-1])], weights=weights)
+        return Value(name, (*x.dims[:-1], whole("c", weight.tensor.shape[0])))
+    raise low.refusal("fully connected layer along an axis that is not the channels", found=low.described(x))
+
+
+def _turned(low: Lowering, weight: Any) -> Const:
+    weight = low.expect_const(weight, "right factor of a matrix product")
+    if weight.tensor.ndim != 2:
+        raise low.refusal("matrix product with more than two axes", found=tuple(weight.tensor.shape))
+    return Const(weight.tensor.t(), weight.flipped, weight.name)
+
+
+@rule("matmul", "mm")
+def matmul(low: Lowering, x: Any, weight: Any) -> Value:
+    """``x @ w`` with a constant ``w``."""
+    return linear(low, x, _turned(low, weight))
+
+
+@rule("addmm")
+def addmm(low: Lowering, bias: Any, x: Any, weight: Any, *, beta: float = 1, alpha: float = 1) -> Value:
+    """``bias + x @ w`` with constant ``bias`` and ``w``."""
+    if (beta, alpha) != (1, 1):
+        raise low.refusal("addmm with factors", found=(beta, alpha), expected=(1, 1))
+    return linear(low, x, _turned(low, weight), bias)
+
+
+# --- normalisation ------------------------------------------------------------------------------------------------
+
+
+@rule("batch_norm")
+def batch_norm(
+    low: Lowering,
+    x: Any,
+    weight: Any,
+    bias: Any,
+    running_mean: Any,
+    running_var: Any,
+    training: bool,
+    momentum: float,
+    eps: float,
+    *flags: bool,
+) -> Value:
+    """``scale = weight / sqrt(var + eps)``, ``shift = bias - mean * scale``, computed in float64."""
+    if training or running_mean is None:
+        raise low.refusal(
+            "batch norm uses the statistics of the batch",
+            fix="Keep running statistics (track_running_stats=True) and capture in eval mode",
+        )
+    mean, var = (low.expect_const(s, "statistics").tensor.double() for s in (running_mean, running_var))
+    scale = torch.rsqrt(var + eps)
+    if weight is not None:
+        scale = scale * low.expect_const(weight, "scale").tensor.double()
+    shift = -mean * scale
+    if bias is not None:
+        shift = shift + low.expect_const(bias, "shift").tensor.double()
+    name = canonical(low, x)
+    return low.plain(low.emit("scale_shift", [name], weights={"scale": Const(scale), "shift": Const(shift)}), x.ndim)
+
+
+@rule("native_batch_norm", "cudnn_batch_norm", "_batch_norm_with_update")
+def native_batch_norm(low: Lowering, *args: Any) -> tuple[Value]:
+    """As torch's dispatcher names it."""
+    return (batch_norm(low, *args),)
+
+
+@rule("_native_batch_norm_legit_no_training")
+def batch_norm_eval(low: Lowering, x: Any, w: Any, b: Any, mean: Any, var: Any, momentum: float, eps: float) -> Any:
+    """As torch's decompositions name it."""
+    return (batch_norm(low, x, w, b, mean, var, False, momentum, eps),)
+
+
+def canonical(low: Lowering, x: Any) -> str:
+    """The graph value behind (N, F), (N, C, L) or (N, C, H, W)."""
+    low.expect_value(x)
+    return low.vector(x) if len(x.dims) == 2 else low.map(x)
+
+
+@rule("local_response_norm")
+def local_response_norm(low: Lowering, x: Any, size: int, alpha: float, beta: float, k: float) -> Value:
+    """Found by :mod:`paring.capture._patterns`; ``alpha`` is divided by ``size`` as in torch and Caffe."""
+    attrs = {"size": int(size), "alpha": float(alpha), "beta": float(beta), "k": float(k)}
+    return low.plain(low.emit("lrn", [canonical(low, x)], attrs), x.ndim)
+
+
+# --- pooling ------------------------------------------------------------------------------------------------------
+
+
+@rule("max_pool2d")
+def max_pool2d(
+    low: Lowering, x: Any, kernel: Any, stride: Any = (), padding: Any = 0, dilation: Any = 1, ceil: bool = False
+) -> Value:
+    """Largest of each window."""
+    attrs = {
+        "kernel": pair(kernel),
+        "stride": pair(stride or kernel),
+        "padding": around(pair(padding)),
+        "dilation": pair(dilation),
+        "ceil_mode": bool(ceil),
+    }
+    return low.plain(low.emit("max_pool", [low.map(x)], attrs), x.ndim)
+
+
+@rule("max_pool1d")
+def max_pool1d(
+    low: Lowering, x: Any, kernel: Any, stride: Any = (), padding: Any = 0, dilation: Any = 1, ceil: bool = False
+) -> Value:
+    """Largest of each window along the width."""
+    stride = along_width(stride or kernel, 1)
+    return max_pool2d(low, x, along_width(kernel, 1), stride, along_width(padding, 0), along_width(dilation, 1), ceil)
+
+
+@rule("max_pool2d_with_indices")
+def max_pool2d_with_indices(low: Lowering, *args: Any) -> tuple[Value]:
+    """As torch's dispatcher names it; nothing here reads the indices."""
+    return (max_pool2d(low, *args),)
+
+
+@rule("avg_pool2d")
+def avg_pool2d(
+    low: Lowering,
+    x: Any,
+    kernel: Any,
+    stride: Any = (),
+    padding: Any = 0,
+    ceil: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Value:
+    """Mean of each window."""
+    height, width = pair(kernel)
+    if divisor_override not in (None, height * width):
+        raise low.refusal("avg_pool with a divisor of its own", found=divisor_override, expected=height * width)
+    attrs = {
+        "kernel": (height, width),
+        "stride": pair(stride or kernel),
+        "padding": around(pair(padding)),
+        "ceil_mode": bool(ceil),
+        "count_include_pad": bool(count_include_pad),
+    }
+    return low.plain(low.emit("avg_pool", [low.map(x)], attrs), x.ndim)
+
+
+@rule("avg_pool1d")
+def avg_pool1d(
+    low: Lowering,
+    x: Any,
+    kernel: Any,
+    stride: Any = (),
+    padding: Any = 0,
+    ceil: bool = False,
+    count_include_pad: bool = True,
+) -> Value:
+    """Mean of each window along the width."""
+    stride = along_width(stride or kernel, 1)
+    return avg_pool2d(low, x, along_width(kernel, 1), stride, along_width(padding, 0), ceil, count_include_pad)
+
+
+@rule("adaptive_avg_pool2d", "_adaptive_avg_pool2d")
+def adaptive_avg_pool2d(low: Lowering, x: Any, size: Any) -> Value:
+    """Means over about equal windows, as many as asked for."""
+    return low.plain(low.emit("adaptive_avg_pool", [low.map(x)], {"size": pair(size)}), x.ndim)
+
+
+@rule("adaptive_avg_pool1d")
+def adaptive_avg_pool1d(low: Lowering, x: Any, size: Any) -> Value:
+    """The same along the width."""
+    return adaptive_avg_pool2d(low, x, along_width(size, 1))
+
+
+@rule("adaptive_max_pool2d")
+def adaptive_max_pool2d(low: Lowering, x: Any, size: Any) -> tuple[Value]:
+    """A plain max pool where the windows come out equal."""
+    inner, size = low.shapes[low.map(x)], pair(size)
+    if len(inner) != 3 or inner[0] % size[0] or inner[1] % size[1]:
+        raise low.refusal("adaptive max pool with unequal windows", found=f"{inner[:2]} to {size}")
+    return (max_pool2d(low, x, (inner[0] // size[0], inner[1] // size[1])),)
+
+
+# --- activations --------------------------------------------------------------------------------------------------
+
+
+def unary(low: Lowering, x: Any, op: str, /, **attrs: Any) -> Value:
+    """An element-wise operator; it does not care in which order the elements lie."""
+    low.expect_value(x)
+    return Value(low.emit(op, [x.name], attrs), x.dims)
+
+
+def _plain_unary(aten: str, op: str) -> None:
+    @rule(aten)
+    def lower(low: Lowering, x: Any) -> Value:
+        return unary(low, x, op)
+
+
+for _aten, _op in {
+    "relu": "relu",
+    "sigmoid": "sigmoid",
+    "tanh": "tanh",
+    "hardsigmoid": "hard_sigmoid",
+    "hardswish": "hard_swish",
+    "silu": "silu",
+}.items():
+    _plain_unary(_aten, _op)
+
+
+@rule("gelu")
+def gelu(low: Lowering, x: Any, *, approximate: str = "none") -> Value:
+    """The exact one, with erf."""
+    if approximate != "none":
+        raise low.refusal("GELU in its tanh approximation", found=approximate, expected="approximate='none'")
+    return unary(low, x, "gelu")
+
+
+@rule("leaky_relu")
+def leaky_relu(low: Lowering, x: Any, slope: float = 0.01) -> Value:
+    """``x`` where positive, ``slope * x`` elsewhere."""
+    return unary(low, x, "leaky_relu", slope=float(slope))
+
+
+@rule("clamp", "hardtanh", "clip")
+def clamp(low: Lowering, x: Any, lowest: Any = None, highest: Any = None) -> Value:
+    """Between two numbers, either of which may be missing."""
+    if low.call.op == "hardtanh":
+        lowest, highest = -1 if lowest is None else lowest, 1 if highest is None else highest
+    if isinstance(lowest, Const | Value) or isinstance(highest, Const | Value):
+        raise low.refusal("clamp to a tensor", expected="numbers")
+    if lowest == 0 and highest is None:
+        return unary(low, x, "relu")
+    bounds = {"low": -_LARGEST if lowest is None else float(lowest)}
+    bounds["high"] = _LARGEST if highest is None else float(highest)
+    return unary(low, x, "clip", **bounds)
+
+
+@rule("relu6")
+def relu6(low: Lowering, x: Any) -> Value:
+    """Between 0 and 6."""
+    return clamp(low, x, 0, 6)
+
+
+@rule("clamp_min")
+def clamp_min(low: Lowering, x: Any, lowest: Any) -> Value:
+    """From below."""
+    return clamp(low, x, lowest)
+
+
+@rule("clamp_max")
+def clamp_max(low: Lowering, x: Any, highest: Any) -> Value:
+    """From above."""
+    return clamp(low, x, None, highest)
+
+
+@rule("threshold")
+def threshold(low: Lowering, x: Any, limit: float, value: float) -> Value:
+    """ReLU by another name."""
+    if (limit, value) != (0, 0):
+        raise low.refusal("threshold other than ReLU", found=(limit, value), expected=(0, 0))
+    return unary(low, x, "relu")
+
+
+@rule("prelu", "_prelu_kernel")
+def prelu(low: Lowering, x: Any, slope: Any) -> Value:
+    """Leaky with one slope per channel or one for all."""
+    slope = low.expect_const(slope, "slope")
+    name = canonical(low, x)
+    channels = low.shapes[name][-1]
+    flat = Const(slope.tensor.reshape(-1).expand(channels), slope.name)
+    return low.plain(low.emit("prelu", [name], weights={"slope": flat}), x.ndim)
+
+
+@rule("softmax", "_softmax")
+def softmax(low: Lowering, x: Any, dim: int, *options: Any) -> Value:
+    """Over the channels."""
+    name = canonical(low, x)
+    if dim % x.ndim != 1:
+        raise low.refusal("softmax along an axis that is not the channels", found=dim, expected=1)
+    return low.plain(low.emit("softmax", [name]), x.ndim)
