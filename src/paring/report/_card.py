@@ -38,32 +38,30 @@ def card_section(report: Report) -> str:
 
 def _graph(nodes: tuple[GraphNode, ...]) -> str:
     drawings, lanes = rail(nodes)
-    known = {node.name for node in nodes}
+    others = [_other_inputs(nodes, i) for i in range(len(nodes))]
+    branched = any(others)
+    heads = ["Node", "|", "Operator", "Attributes", *["Also reads"] * branched, "#Output", "#Parameters"]
     rows = [
         [
             name(node.name) + ("<small>output</small>" if node.output else ""),
             drawing,
             text(node.op),
             text(node.detail),
-            _sources(nodes, i, known),
+            *[other] * branched,
             text(shape(node.shape)),
             count(node.weights) if node.weights else "",
         ]
-        for i, (node, drawing) in enumerate(zip(nodes, drawings, strict=True))
+        for node, drawing, other in zip(nodes, drawings, others, strict=True)
     ]
-    body = table(
-        "The network's nodes in the order they run.",
-        ["Node", "|", "Operator", "Attributes", "Also reads", "#Output", "#Parameters"],
-        rows,
-        css=f"plain graph lanes-{min(lanes, MAX_LANES)}",
-    )
+    css = f"plain graph lanes-{min(lanes, MAX_LANES)}"
+    body = table("The network's nodes in the order they run.", heads, rows, css=css)
     note = "Top to bottom is the order of computation; large dots have weights."
     if lanes:
         note += " A side line carries a value that is read again further down."
     return figure("graph", folded(f"All {len(nodes)} nodes", body, len(nodes)), note)
 
 
-def _sources(nodes: tuple[GraphNode, ...], i: int, known: set[str]) -> str:
+def _other_inputs(nodes: tuple[GraphNode, ...], i: int) -> str:
     """The inputs that do not come from the row above."""
     above = nodes[i - 1].name if i else None
     return ", ".join(name(source) for source in nodes[i].inputs if source != above)

@@ -7,13 +7,13 @@ on another. Colours come from the page's style sheet by class, so charts follow 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import ceil, floor, log10
+from math import ceil, floor, log10, sqrt
 
 from paring.report._html import text
 from paring.report._model import GraphNode, Histogram
 
-#: Width and height of a histogram's own coordinates; the page stretches them.
-_WIDE, _HIGH = 320, 100
+#: Width and height of a histogram's bins and height of the strip of centroids below; the page stretches them.
+_WIDE, _HIGH, _RUG = 320, 100, 14
 #: Most lanes of the graph's rail drawn beside the chain; edges past them are only named in the table.
 MAX_LANES = 8
 
@@ -36,34 +36,32 @@ def bar(parts: Sequence[tuple[str, float]], label: str, css: str = "") -> str:
 
 
 def histogram(data: Histogram, label: str) -> str:
-    """Stacked bins, kept below pruned, with zero and every centroid marked."""
-    tallest = max((k + p for k, p in zip(data.kept, data.pruned, strict=True)), default=0) or 1
-    step = _WIDE / max(len(data.kept), 1)
-    floor_y = _HIGH
+    """Bins split into kept and pruned, and under them a tick for every centroid.
 
-    def steps(tops: Sequence[int], bases: Sequence[int]) -> str:
-        pieces = []
-        for i, (top, base) in enumerate(zip(tops, bases, strict=True)):
-            if top > base:
-                y0, y1 = floor_y * (1 - base / tallest), floor_y * (1 - top / tallest)
-                if y0 - y1 < 0.6:  # one lone weight in a bin still leaves a mark
-                    y1 = y0 - 0.6
-                pieces.append(f"M{i * step:.1f} {y0:.1f}V{y1:.1f}h{step:.1f}V{y0:.1f}z")
-        return "".join(pieces)
-
-    total = [k + p for k, p in zip(data.kept, data.pruned, strict=True)]
+    The height of a bin goes with the square root of its weights, or the few that survive pruning would not be seen.
+    """
+    bins = list(zip(data.kept, data.pruned, strict=True))
+    tallest = max((k + p for k, p in bins), default=0) or 1
+    step = _WIDE / max(len(bins), 1)
     span = (data.high - data.low) or 1.0
-    ticks = "".join(f"M{_WIDE * (c - data.low) / span:.1f} 0V{_HIGH}" for c in data.centroids)
-    marks = [f'<path class="mark kept" d="{d}"/>' for d in [steps(data.kept, [0] * len(total))] if d]
-    marks += [f'<path class="mark pruned" d="{d}"/>' for d in [steps(total, data.kept)] if d]
-    if ticks:
-        marks.append(f'<path class="mark centroid" d="{ticks}"/>')
-    zero = ""
+    kept, pruned = [], []
+    for i, (k, p) in enumerate(bins):
+        height = max(_HIGH * sqrt((k + p) / tallest), 1.0) if k + p else 0.0
+        foot, middle, top = _HIGH, _HIGH - height * k / (k + p or 1), _HIGH - height
+        if k:
+            kept.append(f"M{i * step:.1f} {foot}V{middle:.1f}h{step:.1f}V{foot}z")
+        if p:
+            pruned.append(f"M{i * step:.1f} {middle:.1f}V{top:.1f}h{step:.1f}V{middle:.1f}z")
+    marks = []
     if data.low < 0 < data.high:
-        zero = f'<path class="zero" d="M{_WIDE * -data.low / span:.1f} 0V{_HIGH}"/>'
+        marks.append(f'<path class="zero" d="M{_WIDE * -data.low / span:.1f} 0V{_HIGH}"/>')
+    ticks = [f"M{_WIDE * (c - data.low) / span:.1f} {_HIGH + 3}v{_RUG - 3}" for c in data.centroids]
+    for kind, pieces in (("kept", kept), ("pruned", pruned), ("centroid", ticks)):
+        if pieces:
+            marks.append(f'<path class="mark {kind}" d="{"".join(pieces)}"/>')
     return (
-        f'<svg class="histogram" viewBox="0 0 {_WIDE} {_HIGH}" preserveAspectRatio="none" role="img" '
-        f'aria-label="{text(label)}">{zero}{"".join(marks)}</svg>'
+        f'<svg class="histogram" viewBox="0 0 {_WIDE} {_HIGH + _RUG}" preserveAspectRatio="none" role="img" '
+        f'aria-label="{text(label)}">{"".join(marks)}<path class="axis" d="M0 {_HIGH}H{_WIDE}"/></svg>'
     )
 
 
@@ -103,7 +101,7 @@ def dot_row(axis: ErrorAxis, before: float | None, here: float | None, after: fl
     """One row of a dot plot, joined to its neighbours; rows may be of any height."""
 
     def x(value: float) -> float:
-        return 4 + 92 * axis.place(value)
+        return 6 + 88 * axis.place(value)
 
     lines = [f'<line class="grid" x1="{x(t):.2f}%" x2="{x(t):.2f}%" y1="0" y2="100%"/>' for t in axis.ticks]
     if here is not None:
@@ -118,7 +116,7 @@ def dot_row(axis: ErrorAxis, before: float | None, here: float | None, after: fl
 def axis_ticks(axis: ErrorAxis, labels: Sequence[str]) -> str:
     """The labels of a dot plot's axis, each centred on its grid line."""
     spans = (
-        f'<span style="left:{4 + 92 * axis.place(tick):.2f}%">{text(label)}</span>'
+        f'<span style="left:{6 + 88 * axis.place(tick):.2f}%">{text(label)}</span>'
         for tick, label in zip(axis.ticks, labels, strict=True)
     )
     return f'<span class="ticks">{"".join(spans)}</span>'

@@ -81,12 +81,15 @@ def _accuracy(accuracy: Accuracy) -> str:
 def _latency(timings: tuple[Timing, ...]) -> str:
     ours = next((timing for timing in timings if timing.ours), timings[0])
     others = [timing for timing in timings if timing is not ours and _comparable(timing, ours)]
+    longest = max(timing.median for timing in timings)
     note = ""
     if others and ours.ours and ours.median and others[0].median:
         ratio = others[0].median / ours.median
         verdict = f"{times(ratio)} faster" if ratio >= 1 else f"{times(1 / ratio)} slower"
-        note = f"{milliseconds(others[0].median)} in {others[0].what}: the engine is {verdict}"
-    return _tile("Median latency", milliseconds(ours.median), text(note), text(f"Measured: {conditions(ours)}."))
+        note = f"{milliseconds(others[0].median, longest)} in {others[0].what}: the engine is {verdict}"
+    return _tile(
+        "Median latency", milliseconds(ours.median, longest), text(note), text(f"Measured: {conditions(ours)}.")
+    )
 
 
 def _comparable(one: Timing, other: Timing) -> bool:

@@ -95,7 +95,7 @@ def _histogram(name: str, form: Form, before: np.ndarray | None) -> Histogram:
     bins, low, high = max(last - first, 1), first * step, max(last, first + 1) * step
     kept, pruned = np.zeros(bins, np.int64), np.zeros(bins, np.int64)
     for start in range(0, values.size, _CHUNK):
-        piece, zero = values[start : start + _CHUNK], after[start : start + _CHUNK] == 0
+        piece, zero = values[start : start + _CHUNK].astype(np.float64), after[start : start + _CHUNK] == 0
         good = np.isfinite(piece)
         place = np.clip(((piece[good] - low) / step).astype(np.int64), 0, bins - 1)
         kept += np.bincount(place[~zero[good]], minlength=bins)

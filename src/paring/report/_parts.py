@@ -55,8 +55,10 @@ def table(
         f'<th scope="col" class="{kind}">{text(head.lstrip("#|"))}</th>'
         for head, kind in zip(heads, kinds, strict=True)
     )
-    body = "".join(_row(cells, kinds) for cells in rows)
-    foot = f"<tfoot>{_row(total, kinds)}</tfoot>" if total else ""
+    # Where the page is narrow, rows are stacked and each number carries its column's title.
+    labels = [f' data-label="{text(head[1:])}"' if head[:1] == "#" else "" for head in heads]
+    body = "".join(_row(cells, kinds, labels) for cells in rows)
+    foot = f"<tfoot>{_row(total, kinds, labels)}</tfoot>" if total else ""
     return (
         f'<div class="scroll" role="region" aria-label="{caption}" tabindex="0"><table class="{css}">'
         f'<caption class="hidden">{caption}</caption>'
@@ -64,10 +66,10 @@ def table(
     )
 
 
-def _row(cells: Sequence[str], kinds: Sequence[str]) -> str:
-    first, *rest = cells
-    others = "".join(f'<td class="{kind}">{cell}</td>' for cell, kind in zip(rest, kinds[1:], strict=True))
-    return f'<tr><th scope="row">{first}</th>{others}</tr>'
+def _row(cells: Sequence[str], kinds: Sequence[str], labels: Sequence[str]) -> str:
+    columns = list(zip(cells, kinds, labels, strict=True))
+    rest = "".join(f'<td class="{kind}"{label}>{cell}</td>' for cell, kind, label in columns[1:])
+    return f'<tr><th scope="row">{cells[0]}</th>{rest}</tr>'
 
 
 def figure(kind: str, body: str, caption: str) -> str:

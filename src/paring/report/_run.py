@@ -45,7 +45,7 @@ def recipe_section(report: Report) -> str:
 
 
 def _tick(value: float) -> str:
-    return f"{significant(100 * value, 1)} %"
+    return f"{significant(100 * value, 1)}\u00a0%"
 
 
 def _stage_label(stage: Stage) -> str:
@@ -68,19 +68,19 @@ def _latency(timings: tuple[Timing, ...]) -> str:
 
     def row(timing: Timing) -> list[str]:
         kind = "after" if timing.ours else "before"
-        label = f"{timing.what}: {milliseconds(timing.median)}"
+        label = f"{timing.what}: {milliseconds(timing.median, longest)}"
         spread = ""
         if timing.low is not None and timing.high is not None:
-            spread = f"<small>{milliseconds(timing.low)} to {milliseconds(timing.high)}</small>"
+            spread = f"<small>{milliseconds(timing.low, longest)} to {milliseconds(timing.high, longest)}</small>"
         return [
             f"{text(timing.what)}<small>{text(conditions(timing, what=False))}</small>",
             bar([(kind, timing.median / longest)], label),
-            milliseconds(timing.median) + spread,
+            milliseconds(timing.median, longest) + spread,
         ]
 
     spread = any(timing.low is not None for timing in timings)
     body = table("Median latency by program.", ["Program", "|", "#Median"], map(row, timings), css="bars")
-    caption = "Milliseconds for one batch, all bars to one scale."
+    caption = "Time for one batch, all bars to one scale."
     return figure("latency", body, caption + (" Below the median: 10th to 90th percentile." if spread else ""))
 
 
@@ -91,8 +91,8 @@ def _profile(report: Report) -> str:
     def row(node: NodeTime) -> list[str]:
         return [
             f"{name(node.name)}<small>{text(', '.join(filter(None, (node.op, node.kernel))))}</small>",
-            bar([("after", node.median / longest)], f"{node.name}: {milliseconds(node.median)}"),
-            milliseconds(node.median),
+            bar([("after", node.median / longest)], f"{node.name}: {milliseconds(node.median, total)}"),
+            milliseconds(node.median, total),
             percent(node.median / total, 1) if total else "",
         ]
 
@@ -101,7 +101,7 @@ def _profile(report: Report) -> str:
         ["Node", "|", "#Median", "#Share"],
         map(row, report.profile),
         css="bars",
-        total=["Sum", "", milliseconds(total), percent(1.0, 1)],
+        total=["Sum", "", milliseconds(total, total), percent(1.0, 1)],
     )
     body = folded(f"All {len(report.profile)} nodes", body, len(report.profile))
     top = sorted(report.profile, key=lambda node: -node.median)[:3]

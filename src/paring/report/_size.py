@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from paring.report._charts import bar, histogram
 from paring.report._html import count, name, percent, short_bytes, significant, text, times
 from paring.report._model import Histogram, Layer, Report
@@ -109,54 +111,48 @@ def _by_part(report: Report) -> str:
 
 def weights_section(report: Report) -> str:
     """One histogram for each weight matrix or kernel."""
+    title = "The weights"
     if not report.histograms:
-        return section("weights", "The weights", "Distribution of each layer's weights.", absent(report, "weights"))
-    baseline = all(data.baseline for data in report.histograms)
+        return section("weights", title, "How each layer's weights are distributed.", absent(report, "weights"))
+    baseline = any(data.baseline for data in report.histograms)
     lead = (
         "Each layer's weights before compression, split into those that were pruned away and those that were kept, "
         "with the shared values they were moved to."
         if baseline
-        else "Each layer's weights as the file holds them. The weights before compression were not kept, so their "
+        else "Each layer's weights as the file holds them. The weights before compression were not recorded, so their "
         "distribution is not shown."
     )
-    plots = "".join(_plot(data) for data in report.histograms)
     entries = [("kept", "kept")]
     if baseline:
         entries.append(("pruned", "pruned to zero"))
     if any(data.centroids for data in report.histograms):
         entries.append(("centroid", "centroid"))
-    note = "Height is the number of weights in a bin; each plot has its own scale."
-    if not baseline:
-        note += " Zeros are not drawn."
-    return section(
-        "weights",
-        "The weights",
-        lead,
-        figure("histograms", legend(*entries) + f'<div class="grid">{plots}</div>', note),
-    )
+    note = "Height goes with the square root of the weights in a bin; each plot has its own scale."
+    if not all(data.baseline for data in report.histograms):
+        note += " Plots of weights as the file holds them leave the zeros out."
+    grid = f'<div class="grid">{"".join(_plot(data, baseline) for data in report.histograms)}</div>'
+    return section("weights", title, lead, figure("histograms", legend(*entries) + grid, note))
 
 
-def _plot(data: Histogram) -> str:
+def _plot(data: Histogram, mixed: bool) -> str:
+    """One plot; where others show weights before compression, one that cannot says so."""
     facts = [f"{count(data.weights)} weights", f"{percent(data.pruned_share, 1)} pruned"]
     if data.centroids:
         facts.append(f"{count(len(data.centroids))} centroid" + "s" * (len(data.centroids) != 1))
-    shown = data
-    if not data.baseline:
-        shown = Histogram(data.name, data.low, data.high, data.kept, (0,) * len(data.kept), data.centroids, False)
+    if mixed and not data.baseline:
+        facts.append("as in the file")
+    shown = data if data.baseline else replace(data, pruned=(0,) * len(data.kept))
     drawing = histogram(shown, f"{data.name}: {', '.join(facts)}")
-    return (
-        f'<div class="plot"><h3>{name(data.name)}</h3>{drawing}'
-        f'<div class="ends"><span>{significant(data.low)}</span><span>{significant(data.high)}</span></div>'
-        f"<p>{', '.join(facts)}</p></div>"
-    )
+    ends = f'<div class="ends"><span>{significant(data.low)}</span><span>{significant(data.high)}</span></div>'
+    return f'<div class="plot"><h3>{name(data.name)}</h3>{drawing}{ends}<p>{", ".join(facts)}</p></div>'
 
 
 def headline_bars(report: Report) -> str:
     """Float32 and file, to scale."""
     longest = max(report.float_bytes, report.bytes)
     rows = (
-        ("before", "32-bit floats", report.float_bytes),
-        ("after", report.file, report.bytes),
+        ("before", "As 32-bit floats", report.float_bytes),
+        ("after", "The file", report.bytes),
     )
     lines = "".join(
         f'<div class="scale"><span>{name(what)}</span>'
