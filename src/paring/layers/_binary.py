@@ -12,6 +12,7 @@ Backward: d sign(x) / dx = 1 where |x| <= 1, else 0, and dC/dW = dC/dW~ (1/n + a
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import torch
@@ -112,10 +113,10 @@ def binary_weight(weight: Tensor, gradient: str = "paper") -> tuple[Tensor, Tens
 
 def input_scale(
     input: Tensor,
-    kernel_size: tuple[int, int],
-    stride: tuple[int, int] = (1, 1),
-    padding: tuple[int, int] = (0, 0),
-    dilation: tuple[int, int] = (1, 1),
+    kernel_size: tuple[int, ...],
+    stride: tuple[int, ...] = (1, 1),
+    padding: tuple[int, ...] = (0, 0),
+    dilation: tuple[int, ...] = (1, 1),
     groups: int = 1,
 ) -> Tensor:
     """K: the mean of |I| over the channels, averaged over the filter's window (arXiv 1603.05279, section 3.2).
@@ -129,7 +130,7 @@ def input_scale(
         ``(N, groups, H', W')``, H' and W' those of the convolution's output.
     """
     mean = input.abs().unflatten(1, (groups, -1)).mean(2)
-    box = mean.new_full((groups, 1, *kernel_size), 1 / (kernel_size[0] * kernel_size[1]))
+    box = mean.new_full((groups, 1, *kernel_size), 1 / prod(kernel_size))
     return F.conv2d(mean, box, None, stride, padding, dilation, groups)
 
 
@@ -183,15 +184,12 @@ class BinaryConv2d(nn.Conv2d):
         output = F.conv2d(source, sign, None, self.stride, (across, along), self.dilation, self.groups)
         output = output * alpha.view(-1, 1, 1)
         if self.inputs == "scaled":
-            scale = input_scale(input, self._kernel(), self.stride, self._pads(), self.dilation, self.groups)
+            scale = input_scale(input, self.kernel_size, self.stride, self._pads(), self.dilation, self.groups)
             output = output * scale.repeat_interleave(self.out_channels // self.groups, dim=1)
         return output if self.bias is None else output + self.bias.view(-1, 1, 1)
 
     def _pads(self) -> tuple[int, int]:
         return int(self.padding[0]), int(self.padding[1])
-
-    def _kernel(self) -> tuple[int, int]:
-        return self.kernel_size[0], self.kernel_size[1]
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, inputs={self.inputs}"
