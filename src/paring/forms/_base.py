@@ -66,6 +66,8 @@ class Form(ABC):
     """
 
     kind: ClassVar[str]
+    #: Names of the parameters, in the order in which a file lists them.
+    param_names: ClassVar[tuple[str, ...]]
     shape: tuple[int, ...]
 
     @property

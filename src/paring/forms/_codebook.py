@@ -30,6 +30,7 @@ class Codebook(Form):
     """
 
     kind = "codebook"
+    param_names = ("bits", "centroids")
 
     def __init__(self, centroids: np.ndarray, indices: np.ndarray, bits: int = 32) -> None:
         centroids, indices = np.asarray(centroids), np.asarray(indices)
@@ -84,7 +85,7 @@ class Codebook(Form):
 
     @classmethod
     def specs(cls, shape: tuple[int, ...], params: Mapping[str, int]) -> tuple[StreamSpec, ...]:
-        bits, k = checked_params(cls.kind, params, ("bits", "centroids"))
+        bits, k = checked_params(cls.kind, params, cls.param_names)
         if not 0 <= k <= MAX_CENTROIDS:
             raise FormatError("codebook has too many centroids", found=k, expected=f"0 to {MAX_CENTROIDS}")
         return (
@@ -96,7 +97,7 @@ class Codebook(Form):
     def from_arrays(
         cls, shape: tuple[int, ...], params: Mapping[str, int], arrays: Mapping[str, np.ndarray]
     ) -> Codebook:
-        bits, k = checked_params(cls.kind, params, ("bits", "centroids"))
+        bits, k = checked_params(cls.kind, params, cls.param_names)
         centroids = np.asarray(arrays["centroids"])
         if centroids.shape != (k,):
             raise FormatError("codebook has the wrong length", found=centroids.shape, expected=(k,))

@@ -22,6 +22,7 @@ class Dense(Form):
     """
 
     kind = "dense"
+    param_names = ("bits",)
 
     def __init__(self, values: np.ndarray, bits: int = 32) -> None:
         values = np.asarray(values)
@@ -44,12 +45,12 @@ class Dense(Form):
 
     @classmethod
     def specs(cls, shape: tuple[int, ...], params: Mapping[str, int]) -> tuple[StreamSpec, ...]:
-        (bits,) = checked_params(cls.kind, params, ("bits",))
+        (bits,) = checked_params(cls.kind, params, cls.param_names)
         return (StreamSpec("values", checked_shape(shape), 0, float_dtype(cls.kind, bits)),)
 
     @classmethod
     def from_arrays(cls, shape: tuple[int, ...], params: Mapping[str, int], arrays: Mapping[str, np.ndarray]) -> Dense:
-        (bits,) = checked_params(cls.kind, params, ("bits",))
+        (bits,) = checked_params(cls.kind, params, cls.param_names)
         values = np.asarray(arrays["values"])
         if values.shape != tuple(shape):
             raise FormatError("array has the wrong shape", found=values.shape, expected=tuple(shape))

@@ -23,6 +23,7 @@ class Sparse(Form):
     """
 
     kind = "sparse"
+    param_names = ("bits", "kept")
 
     def __init__(self, mask: np.ndarray, values: np.ndarray, bits: int = 32) -> None:
         mask = np.asarray(mask)
@@ -54,7 +55,7 @@ class Sparse(Form):
 
     @classmethod
     def specs(cls, shape: tuple[int, ...], params: Mapping[str, int]) -> tuple[StreamSpec, ...]:
-        bits, kept = checked_params(cls.kind, params, ("bits", "kept"))
+        bits, kept = checked_params(cls.kind, params, cls.param_names)
         mask = StreamSpec("mask", checked_shape(shape), 2, np.dtype(np.uint8))
         if not 0 <= kept <= mask.count:
             raise FormatError(
@@ -64,7 +65,7 @@ class Sparse(Form):
 
     @classmethod
     def from_arrays(cls, shape: tuple[int, ...], params: Mapping[str, int], arrays: Mapping[str, np.ndarray]) -> Sparse:
-        bits, _ = checked_params(cls.kind, params, ("bits", "kept"))
+        bits, _ = checked_params(cls.kind, params, cls.param_names)
         form = cls(np.asarray(arrays["mask"]).reshape(shape), arrays["values"], bits)
         if form.params() != dict(params):
             raise FormatError("mask and parameter disagree", found=form.params(), expected=dict(params))

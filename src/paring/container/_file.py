@@ -1,0 +1,177 @@
+"""Write, read and inspect a `.pare` file."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from paring.coding import adaptive
+from paring.container import _frame, _network, _weights
+from paring.container._bytes import Writer
+from paring.container._contents import Contents
+from paring.container._inspection import Inspection, Row
+from paring.errors import ArgumentError, FormatError, GraphError, OutputError
+from paring.graph import Graph
+
+#: Bytes a network section may decode to: so many, and so many more for each coded byte, but never more than the last.
+_NETWORK_FLOOR, _NETWORK_PER_BYTE, _NETWORK_MOST = 64 << 10, 64, 16 << 20
+
+
+def write(path: str | os.PathLike[str], contents: Contents, coding: str = "adaptive") -> Inspection:
+    """Write a `.pare` file; it is complete and read back as equal, or it is not there.
+
+    Args:
+        path: where; an existing file is replaced in one step.
+        contents: what; its graph is validated.
+        coding: ``adaptive`` (smallest) or ``huffman`` (Deep Compression's own, arXiv 1510.00149, to compare with).
+
+    Raises:
+        GraphError: if the graph is not valid.
+        OutputError: if the file cannot be written (disk full, no permission, no such folder).
+        ArgumentError: if the coding is unknown.
+    """
+    graph = contents.graph
+    copy = Graph(dict(graph.inputs), list(graph.nodes), tuple(graph.outputs), dict(graph.weights))
+    copy.validate()
+    contents = Contents(copy, contents.preparation, tuple(contents.classes), dict(contents.provenance))
+    data = _encode(contents, coding)
+    _write_atomically(Path(path), data, contents)
+    return _inspection(str(path), data, *_decode(data, str(path)))
+
+
+def read(path: str | os.PathLike[str]) -> Contents:
+    """The contents of a `.pare` file.
+
+    Raises:
+        FormatError: naming the byte, if the file is not exactly what a writer writes.
+        OutputError: never; a missing or unreadable file is a FormatError too.
+    """
+    data = _load(path)
+    return _decode(data, str(path))[0]
+
+
+def inspect(path: str | os.PathLike[str]) -> Inspection:
+    """Where the bytes of a `.pare` file are; reads and checks all of it.
+
+    Raises:
+        FormatError: as :func:`read`.
+    """
+    data = _load(path)
+    return _inspection(str(path), data, *_decode(data, str(path)))
+
+
+def _load(path: str | os.PathLike[str]) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise FormatError(f"file cannot be read ({error.strerror})", where=path) from None
+
+
+def _encode(contents: Contents, coding: str) -> bytes:
+    if coding not in ("adaptive",):
+        raise ArgumentError("coding is unknown", found=coding, expected="adaptive or huffman")
+    out = Writer()
+    order = _network.write_graph(out, contents.graph)
+    _network.write_facts(out, contents)
+    sections = [_frame.Section(_frame.NETWORK, len(out.data), _code_text(bytes(out.data)))]
+    for forms in _weights.sections_of([contents.graph.weights[name] for name in order]):
+        data, _ = _weights.encode_adaptive(forms)
+        sections.append(_frame.Section(_frame.ADAPTIVE, len(forms), data))
+    return _frame.join(sections)
+
+
+def _code_text(data: bytes) -> bytes:
+    encoder = adaptive.Encoder()
+    encoder.text(data)
+    return encoder.finish()
+
+
+def _decode(data: bytes, where: str) -> tuple[Contents, list[_frame.Section], list[int]]:
+    """The contents, the sections and every weight's bytes."""
+    sections = _frame.split(data, where)
+    network, *bodies = sections
+    contents, declarations = _decode_network(network, f"{where}, network section (file byte {network.offset})")
+    graph = contents.graph
+    _weights.check_decoded_size(declarations, len(data), where)
+    if (declared := sum(body.items for body in bodies)) != len(declarations):
+        raise FormatError(
+            "sections hold the wrong number of weights", where=where, found=declared, expected=len(declarations)
+        )
+    sizes: list[int] = []
+    for body in bodies:
+        part = declarations[len(sizes) : len(sizes) + body.items]
+        try:
+            forms, shares = _weights.decode_adaptive(body.data, part)
+        except FormatError as error:
+            place = f"{where}, weights section (file byte {body.offset})"
+            raise FormatError(error.what, where=place, found=error.found, expected=error.expected) from None
+        graph.weights.update({name: form for (name, *_), form in zip(part, forms, strict=True)})
+        sizes += shares
+    try:
+        graph.validate()
+    except GraphError as error:
+        raise FormatError(f"network cannot be: {error}", where=where) from None
+    return contents, sections, sizes
+
+
+def _decode_network(section: _frame.Section, where: str) -> tuple[Contents, list[_network.Declaration]]:
+    cap = min(_NETWORK_FLOOR + _NETWORK_PER_BYTE * len(section.data), _NETWORK_MOST)
+    if section.items > cap:
+        raise FormatError("network would decode to too much", where=where, found=section.items, expected=cap)
+    decoder = adaptive.Decoder(section.data)
+    try:
+        plain = decoder.text(section.items)
+        decoder.finish()
+    except FormatError as error:
+        raise FormatError(error.what, where=where) from None
+    return _network.read_network(plain, where)
+
+
+def _inspection(
+    path: str, data: bytes, contents: Contents, sections: list[_frame.Section], sizes: list[int]
+) -> Inspection:
+    frame = len(data) - sum(len(section.data) for section in sections)
+    rows = [Row("frame", "magic, table, checksums", frame), Row("network", "graph", len(sections[0].data))]
+    for (name, form), size in zip(contents.graph.weights.items(), sizes, strict=True):
+        params = " ".join(f"{k}={v}" for k, v in form.params().items())
+        rows.append(Row("weights", name, size, f"{form.kind} {params}", form.shape, form.size, form.nonzeros))
+    return Inspection(path, _frame.VERSION, "adaptive", tuple(rows))
+
+
+def _write_atomically(path: Path, data: bytes, contents: Contents) -> None:
+    temporary = None
+    try:
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if Path(temporary).read_bytes() != data or not _same(_decode(data, str(path))[0], contents):
+            raise OutputError("file did not read back as it was written", where=path)
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+        temporary = None
+    except OSError as error:
+        if isinstance(error, OutputError):
+            raise
+        raise OutputError(f"file cannot be written ({error.strerror})", where=path) from None
+    finally:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _same(mine: Contents, theirs: Contents) -> bool:
+    a, b = mine.graph, theirs.graph
+    return (
+        (a.inputs, a.nodes, a.outputs) == (b.inputs, b.nodes, b.outputs)
+        and a.weights.keys() == b.weights.keys()
+        and all(form.equals(b.weights[name]) for name, form in a.weights.items())
+        and (mine.preparation, mine.classes, mine.provenance) == (theirs.preparation, theirs.classes, theirs.provenance)
+    )

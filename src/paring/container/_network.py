@@ -1,0 +1,237 @@
+"""The network section: everything but the weights' values, as canonical bytes.
+
+``docs/format.md`` draws it. There is one byte string for one network: the reader refuses any other.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from paring.container._bytes import Reader, Writer
+from paring.container._contents import Contents
+from paring.errors import FormatError, ParingError
+from paring.forms import FORMS, MAX_RANK, Form
+from paring.graph import OPS, Graph, Node, OpSpec, Preparation
+
+MAX_NODES = 1 << 16
+MAX_CLASSES = 1 << 17
+MAX_PROVENANCE = 256
+
+_OP_NAMES = {spec.number: name for name, spec in OPS.items()}
+_FORM_NUMBERS = {kind: number for number, kind in enumerate(FORMS)}
+_FORM_CLASSES = list(FORMS.values())
+#: A weight as the network section declares it: name, form, shape, parameters.
+Declaration = tuple[str, type[Form], tuple[int, ...], dict[str, int]]
+
+
+def write_graph(out: Writer, graph: Graph) -> list[str]:
+    """Append the graph, which must be valid; returns the weights' names in the order of the file."""
+    index: dict[str, int] = {}
+    order: dict[str, int] = {}
+    out.number(len(graph.inputs))
+    for name, shape in graph.inputs.items():
+        out.text(name)
+        _write_shape(out, shape)
+        index[name] = len(index)
+    out.number(len(graph.nodes))
+    for node in graph.nodes:
+        _write_node(out, node, graph.weights, index, order)
+        index[node.name] = len(index)
+    out.number(len(graph.outputs))
+    for name in graph.outputs:
+        out.number(len(index) - 1 - index[name])
+    return list(order)
+
+
+def write_facts(out: Writer, contents: Contents) -> None:
+    """Append preparation, classes and provenance."""
+    preparation = contents.preparation
+    out.number(0 if preparation is None else preparation.channels)
+    if preparation is not None:
+        for number in (preparation.height, preparation.width, preparation.resize):
+            out.number(number)
+        for value in (*preparation.mean, *preparation.std):
+            out.real(float(value))
+    out.number(len(contents.classes))
+    for name in contents.classes:
+        out.text(name)
+    out.number(len(contents.provenance))
+    for key, fact in sorted(contents.provenance.items()):
+        out.text(key)
+        out.text(fact)
+
+
+def read_network(data: bytes, where: str) -> tuple[Contents, list[Declaration]]:
+    """The contents without weights, and the weights' declarations in the order of their values.
+
+    Raises:
+        FormatError: at the first byte that cannot be.
+    """
+    source = Reader(data, where)
+    graph, declarations = _read_graph(source)
+    contents = Contents(graph, *_read_facts(source))
+    if source.left:
+        raise source.error("bytes are left over", found=source.left)
+    return contents, declarations
+
+
+def _write_node(
+    out: Writer, node: Node, weights: dict[str, Form], index: dict[str, int], order: dict[str, int]
+) -> None:
+    spec = OPS[node.op]
+    out.number(spec.number)
+    out.text(node.name)
+    if spec.min_inputs != spec.max_inputs:
+        out.number(len(node.inputs))
+    for name in node.inputs:
+        out.number(len(index) - 1 - index[name])
+    if spec.attrs:
+        changed = [node.attrs[name] != default for name, default in spec.attrs.items()]
+        out.number(sum(1 << i for i, bit in enumerate(changed) if bit))
+        for name, bit in zip(spec.attrs, changed, strict=True):
+            if bit:
+                _write_attr(out, node.attrs[name])
+    present = [role in node.weights for role in spec.optional_weights]
+    if present:
+        out.number(sum(1 << i for i, bit in enumerate(present) if bit))
+    for role in _roles(spec, present):
+        name = node.weights[role]
+        if name in order:
+            out.number(2 + len(order) - 1 - order[name])
+            continue
+        order[name] = len(order)
+        implied = name == f"{node.name}.{role}"
+        out.number(0 if implied else 1)
+        if not implied:
+            out.text(name)
+        _write_declaration(out, weights[name])
+
+
+def _roles(spec: OpSpec, present: list[bool]) -> list[str]:
+    return [*spec.required_weights, *(r for r, bit in zip(spec.optional_weights, present, strict=True) if bit)]
+
+
+def _write_declaration(out: Writer, form: Form) -> None:
+    out.number(_FORM_NUMBERS[form.kind])
+    _write_shape(out, form.shape)
+    params = form.params()
+    for name in form.param_names:
+        out.number(params[name])
+
+
+def _write_shape(out: Writer, shape: tuple[int, ...]) -> None:
+    out.number(len(shape))
+    for axis in shape:
+        out.number(axis)
+
+
+def _write_attr(out: Writer, value: Any) -> None:
+    if isinstance(value, bool):
+        return  # it is there because it is not the default
+    if isinstance(value, int):
+        out.signed(value)
+    elif isinstance(value, float):
+        out.real(value)
+    elif isinstance(value, str):
+        out.text(value)
+    else:
+        for number in value:
+            out.signed(number)
+
+
+def _read_graph(source: Reader) -> tuple[Graph, list[Declaration]]:
+    names: list[str] = []
+    declarations: list[Declaration] = []
+    inputs = {}
+    for _ in range(source.count(3, 64)):
+        name = source.text()
+        inputs[name] = _read_shape(source)
+        names.append(name)
+    nodes = []
+    for _ in range(source.count(3, MAX_NODES)):
+        node = _read_node(source, names, declarations)
+        nodes.append(node)
+        names.append(node.name)
+    outputs = tuple(_reference(source, names) for _ in range(source.count(1, 64)))
+    return Graph(inputs, nodes, outputs), declarations
+
+
+def _read_facts(source: Reader) -> tuple[Preparation | None, tuple[str, ...], dict[str, str]]:
+    preparation = None
+    if channels := source.number(3):
+        height, width, resize = (source.number(1 << 16) for _ in range(3))
+        mean, std = (tuple(source.real() for _ in range(channels)) for _ in range(2))
+        try:
+            preparation = Preparation(height, width, channels, mean, std, resize)
+        except ParingError as error:
+            raise source.error(error.what, found=error.found, expected=error.expected) from None
+    classes = tuple(source.text() for _ in range(source.count(1, MAX_CLASSES)))
+    provenance: dict[str, str] = {}
+    for _ in range(source.count(2, MAX_PROVENANCE)):
+        key = source.text()
+        if provenance and key <= max(provenance):
+            raise source.error("provenance is out of order", found=repr(key))
+        provenance[key] = source.text()
+    return preparation, classes, provenance
+
+
+def _read_node(source: Reader, names: list[str], declarations: list[Declaration]) -> Node:
+    number = source.number(255)
+    if number not in _OP_NAMES:
+        raise source.error("unknown operator", found=number)
+    op = _OP_NAMES[number]
+    spec = OPS[op]
+    name = source.text()
+    inputs = spec.min_inputs if spec.min_inputs == spec.max_inputs else source.count(1, spec.max_inputs)
+    sources = tuple(_reference(source, names) for _ in range(inputs))
+    attrs = dict(spec.attrs)
+    if attrs:
+        mask = source.number((1 << len(attrs)) - 1)
+        for i, (attr, default) in enumerate(spec.attrs.items()):
+            if mask >> i & 1:
+                attrs[attr] = _read_attr(source, default)
+    present = [False] * len(spec.optional_weights)
+    if present:
+        mask = source.number((1 << len(present)) - 1)
+        present = [bool(mask >> i & 1) for i in range(len(present))]
+    weights = {role: _read_weight(source, f"{name}.{role}", declarations) for role in _roles(spec, present)}
+    return Node(name, op, sources, attrs, weights)
+
+
+def _read_weight(source: Reader, implied: str, declarations: list[Declaration]) -> str:
+    how = source.number(1 + len(declarations))
+    if how > 1:
+        return declarations[len(declarations) - 1 - (how - 2)][0]
+    name = implied if how == 0 else source.text()
+    kind = _FORM_CLASSES[source.number(len(_FORM_CLASSES) - 1)]
+    shape = _read_shape(source)
+    params = {param: source.number(1 << 32) for param in kind.param_names}
+    try:
+        kind.specs(shape, params)
+    except FormatError as error:
+        raise source.error(error.what, found=error.found, expected=error.expected) from None
+    declarations.append((name, kind, shape, params))
+    return name
+
+
+def _reference(source: Reader, names: list[str]) -> str:
+    back = source.number()
+    if back >= len(names):
+        raise source.error("value is read before it is made", found=back, expected=f"below {len(names)}")
+    return names[len(names) - 1 - back]
+
+
+def _read_shape(source: Reader) -> tuple[int, ...]:
+    return tuple(source.number(1 << 31) for _ in range(source.number(MAX_RANK)))
+
+
+def _read_attr(source: Reader, default: Any) -> Any:
+    if isinstance(default, bool):
+        return not default
+    if isinstance(default, int):
+        return source.signed()
+    if isinstance(default, float):
+        return source.real()
+    if isinstance(default, str):
+        return source.text()
+    return tuple(source.signed() for _ in default)
