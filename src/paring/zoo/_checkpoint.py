@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Rules = Sequence[tuple[str, str]]
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "weights")
 _PREFIXES = ("module.", "_orig_mod.")
-_SHOWN = 40
+_SHOWN = 20
 
 
 class Misfit(NamedTuple):
@@ -64,17 +64,20 @@ class LoadReport:
 
     def table(self) -> str:
         """The problems, one tensor a line."""
-        rows = [("problem", "tensor", "checkpoint", "network")]
-        rows += [("mis-shaped", misfit.name, misfit.found, misfit.expected) for misfit in self.misfits]
-        rows += [("missing", name, "-", "wanted") for name in self.missing]
-        rows += [("unexpected", name, "present", "-") for name in self.unexpected]
-        left_out = len(rows) - 1 - _SHOWN
-        widths = [max(len(row[column]) for row in rows[: _SHOWN + 1]) for column in range(4)]
-        lines = [
+        rows: list[tuple[str, ...]] = [("problem", "tensor", "checkpoint", "network")]
+        for kind, found in (
+            ("mis-shaped", [tuple(misfit) for misfit in self.misfits]),
+            ("missing", [(name, "-", "wanted") for name in self.missing]),
+            ("unexpected", [(name, "present", "-") for name in self.unexpected]),
+        ):
+            rows += [(kind, *row) for row in found[:_SHOWN]]
+            if len(found) > _SHOWN:
+                rows.append((kind, f"... and {len(found) - _SHOWN} more", "", ""))
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        return "\n".join(
             "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in rows[: _SHOWN + 1]
-        ]
-        return "\n".join(lines + ([f"  ... and {left_out} more"] if left_out > 0 else []))
+            for row in rows
+        )
 
 
 def load_weights(
@@ -95,7 +98,7 @@ def load_weights(
         source: path of a ``.safetensors``, ``.pt``, ``.pth`` or ``.bin`` file, or a state dict.
         strict: every tensor must be there, none more, all of the right shape. False loads what fits and warns.
         layout: "own", a name from the family's ``LAYOUTS`` ("torchvision", "cifar", "caffe", "pretrained-models"), or
-            "auto" for the one in which most tensors fit.
+            "auto" for the one in which most names are the network's.
 
     Returns:
         What was loaded and what was not.
@@ -111,7 +114,13 @@ def load_weights(
         raise ArgumentError("unknown layout", found=repr(layout), expected=" or ".join(["'auto'", *map(repr, known)]))
     wanted = dict(model.state_dict(keep_vars=True))
     candidates = {name: _renamed(tensors, rules) for name, rules in known.items() if layout in ("auto", name)}
-    chosen = max(candidates, key=lambda name: sum(_fits(wanted, k, t) for k, t in candidates[name].items()))
+
+    def score(name: str) -> tuple[int, int]:
+        return sum(key in wanted for key in candidates[name]), sum(
+            _fits(wanted, *row) for row in candidates[name].items()
+        )
+
+    chosen = max(candidates, key=score)
     renamed = candidates[chosen]
     if len(renamed) != len(tensors):
         raise CheckpointError("two tensors go by one name", where=where, expected=f"layout {chosen!r}")
@@ -124,7 +133,7 @@ def load_weights(
             f"the checkpoint does not fit {name}",
             where=where,
             found=counts,
-            expected=f"the {len(wanted)} tensors of the network, in layout {chosen!r}",
+            expected=f"the tensors of the network in layout {chosen!r}",
             fix=f"The tensors:\n{report.table()}\nBuild the network the checkpoint is of, or load with strict=False "
             "what fits",
         )
