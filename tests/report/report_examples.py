@@ -94,7 +94,7 @@ def report_of(graph: Graph, before: dict[str, np.ndarray] | None, title: str, **
     for name, form in graph.weights.items():
         for stream in form.streams():
             bits = max(int(np.ceil(np.log2(stream.spec.alphabet))), 1) if stream.spec.alphabet else form.bits
-            sections.append(Section(name, stream.spec.name, -(-stream.spec.count * bits // 8), "fixed width"))
+            sections.append(Section(name, stream.spec.name, -(-stream.spec.count * bits // 8), form.kind))
     weight_bytes: dict[str, int] = {}
     for section in sections[1:]:
         weight_bytes[section.name] = weight_bytes.get(section.name, 0) + section.bytes
@@ -197,7 +197,7 @@ def hostile_report() -> Report:
         base,
         title=ATTACK,
         file=ATTACK,
-        sections=tuple(replace(s, name=ATTACK, part=ATTACK, coder=ATTACK) for s in base.sections),
+        sections=tuple(replace(s, name=ATTACK, part=ATTACK, form=ATTACK) for s in base.sections),
         layers=tuple(replace(layer, name=ATTACK, op=ATTACK, form=ATTACK) for layer in base.layers),
         nodes=tuple(
             replace(node, name=f"{ATTACK}{i}", op=ATTACK, detail=ATTACK, inputs=(ATTACK,))

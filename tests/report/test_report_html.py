@@ -16,7 +16,7 @@ def test_text_reads_back_as_itself_and_holds_no_markup(value):
     assert stdlib_html.unescape(escaped) == printable
 
 
-@pytest.mark.parametrize("bad", ["\x00", "\x1b", "\x7f", "\x9f", "\udc80", "\uffff"])
+@pytest.mark.parametrize("bad", ["\x00", "\x1b", "\x7f", "\x9f", "\udc80", "\uffff", "\u202e", "\u2067"])
 def test_what_html_cannot_hold_is_replaced(bad):
     assert _html.text(f"a{bad}b") == "a\ufffdb"
 

@@ -1,8 +1,11 @@
 """The report: one self-contained HTML page about one `.pare` file.
 
-:func:`render` turns a :class:`Report`, which is plain data, into the page.
+:func:`write` makes the page of a file. Behind it, :func:`gather` turns the file and the record of its run into a
+:class:`Report`, which is plain data, and :func:`render` turns that into the page.
 """
 
+from paring.report._gather import gather as gather
+from paring.report._gather import write as write
 from paring.report._model import PARTS as PARTS
 from paring.report._model import Accuracy as Accuracy
 from paring.report._model import Coding as Coding

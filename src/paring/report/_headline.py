@@ -15,19 +15,17 @@ def headline(report: Report) -> str:
     """Title, one sentence, bars to scale and the tiles."""
     ratio = times(report.float_bytes / report.bytes) if report.bytes else ""
     tiles = [_size(report), _kept(report)]
-    missing = []
+    missing = ""
     if report.accuracy and report.accuracy.after is not None:
         tiles.insert(1, _accuracy(report.accuracy))
     else:
-        missing.append(absent(report, "accuracy"))
+        missing = absent(report, "accuracy")
     if report.timings:
-        tiles.insert(2, _latency(report.timings))
-    else:
-        missing.append(absent(report, "latency"))
+        tiles.insert(-1, _latency(report.timings))
     return (
         f'<header><p class="brand">Paring report</p><h1>{name(report.title, "title")}</h1>'
         f'<p class="verdict">{_verdict(report, ratio)}</p>{headline_bars(report)}'
-        f'<div class="tiles">{"".join(tiles)}</div>{"".join(missing)}</header>'
+        f'<div class="tiles">{"".join(tiles)}</div>{missing}</header>'
     )
 
 

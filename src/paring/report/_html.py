@@ -6,8 +6,9 @@ import html
 import re
 from math import floor, log10
 
-# Neither valid in HTML nor, the surrogates, in UTF-8.
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+# Not valid in HTML (control characters) or in UTF-8 (surrogates), or able to turn the numbers after a name around
+# (direction embeddings, overrides and isolates).
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069\ufffe\uffff]")
 #: Between a number and its unit, so that they stay on one line.
 _GAP = "\u00a0"
 

@@ -17,16 +17,16 @@ class Section:
     """One stretch of the file.
 
     Attributes:
-        name: what it belongs to: a weight (``fc1.weight``) or a part of the file (``graph``).
-        part: which stream or field of it (``indices``, ``centroids``, ``header``, ``checksum``).
+        name: what it holds: a weight (``fc1.weight``) or a part of the file (``graph``).
+        part: which kind of content that is; bytes are summed up by it.
         bytes: its length in the file.
-        coder: how it is coded, in the container's words; empty where that says nothing.
+        form: how a weight is kept; empty for other stretches.
     """
 
     name: str
     part: str
     bytes: int
-    coder: str = ""
+    form: str = ""
 
 
 @dataclass(frozen=True)

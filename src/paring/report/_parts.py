@@ -14,11 +14,12 @@ FOLD_ROWS = 40
 def section(key: str, title: str, lead: str, *bodies: str) -> str:
     """A section with its heading, one sentence that says what is seen, and what there is to see.
 
-    ``lead`` and ``bodies`` are markup.
+    ``lead`` and ``bodies`` are markup; an empty ``lead`` is left out.
     """
+    opening = f'<p class="lead">{lead}</p>' if lead else ""
     return (
         f'<section id="{key}" aria-labelledby="{key}-title"><h2 id="{key}-title">{text(title)}</h2>'
-        f'<p class="lead">{lead}</p>{"".join(bodies)}</section>'
+        f"{opening}{''.join(bodies)}</section>"
     )
 
 

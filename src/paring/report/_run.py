@@ -13,7 +13,7 @@ def recipe_section(report: Report) -> str:
     """Error and wall time after each stage of the recipe."""
     title, stages = "Accuracy, stage by stage", report.stages
     if not stages:
-        return section("recipe", title, "What each stage of the recipe did to the error.", absent(report, "recipe"))
+        return section("recipe", title, "", absent(report, "recipe"))
     spent = [stage.seconds for stage in stages if stage.seconds is not None]
     data = f" on {report.accuracy.data}" if report.accuracy else ""
     lead = text(f"Test error{data} after each stage of the recipe, and the wall time the stage took.")
@@ -56,7 +56,7 @@ def time_section(report: Report) -> str:
     """Latency of the whole network in every program timed, and of each node in the engine."""
     title = "Time"
     if not report.timings and not report.profile:
-        return section("time", title, "How long an answer takes.", absent(report, "latency"), absent(report, "time"))
+        return section("time", title, "", absent(report, "latency"), absent(report, "time"))
     lead = "How long an answer takes, whole and node by node. A time is the median of repeated runs on one machine."
     whole = _latency(report.timings) if report.timings else absent(report, "latency")
     nodes = _profile(report) if report.profile else absent(report, "time")
@@ -115,8 +115,7 @@ def paper_section(report: Report) -> str:
     """Deep Compression's per-layer columns, ours and, where the paper has the network, its own."""
     title = "Beside the paper"
     if not report.codings:
-        lead = "The per-layer columns of Deep Compression (arXiv 1510.00149)."
-        return section("paper", title, lead, absent(report, "paper"))
+        return section("paper", title, "", absent(report, "paper"))
     theirs = any(row.paper for row in report.codings)
     lead = (
         "The per-layer columns of Deep Compression (arXiv 1510.00149), measured on this network in the paper's own "

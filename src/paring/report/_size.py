@@ -9,8 +9,8 @@ from paring.report._html import count, name, percent, short_bytes, significant, 
 from paring.report._model import Histogram, Layer, Report
 from paring.report._parts import absent, figure, folded, legend, section, table
 
-#: Parts of the file listed by name in the chart; the smaller ones are summed up in one row.
-_MAX_PARTS = 10
+#: Kinds of content listed by name in the chart; the smaller ones are summed up in one row.
+_MAX_KINDS = 10
 
 
 def bytes_section(report: Report) -> str:
@@ -23,9 +23,9 @@ def bytes_section(report: Report) -> str:
     )
     sections = table(
         "Every section of the file; the lengths add up to the file's.",
-        ["Section", "Part", "Coder", "#Bytes", "#Share"],
+        ["Section", "Kind", "Form", "#Bytes", "#Share"],
         (
-            [name(s.name), text(s.part), text(s.coder), count(s.bytes), percent(s.bytes / report.bytes)]
+            [name(s.name), text(s.part), text(s.form), count(s.bytes), percent(s.bytes / report.bytes)]
             for s in report.sections
         ),
         css="plain",
@@ -37,8 +37,8 @@ def bytes_section(report: Report) -> str:
         lead,
         "<h3>By layer</h3>",
         _by_layer(report, overhead),
-        "<h3>By part of the file</h3>",
-        _by_part(report),
+        "<h3>By kind of content</h3>",
+        _by_kind(report),
         "<h3>Section by section</h3>",
         folded(f"All {len(report.sections)} sections", sections, len(report.sections)),
         f'<p class="check">The {len(report.sections)} sections add up to {count(report.bytes)} bytes, '
@@ -84,14 +84,14 @@ def _by_layer(report: Report, overhead: int) -> str:
     return figure("bytes-by-layer", key + body, caption)
 
 
-def _by_part(report: Report) -> str:
+def _by_kind(report: Report) -> str:
     sums: dict[str, int] = {}
     for piece in report.sections:
         sums[piece.part] = sums.get(piece.part, 0) + piece.bytes
     parts = sorted(((size, part) for part, size in sums.items() if size), reverse=True)
-    if len(parts) > _MAX_PARTS:
-        small = parts[_MAX_PARTS - 1 :]
-        parts = [*parts[: _MAX_PARTS - 1], (sum(size for size, _ in small), f"{len(small)} smaller parts")]
+    if len(parts) > _MAX_KINDS:
+        small = parts[_MAX_KINDS - 1 :]
+        parts = [*parts[: _MAX_KINDS - 1], (sum(size for size, _ in small), f"{len(small)} smaller kinds")]
     longest = max((size for size, _ in parts), default=1)
 
     def row(entry: tuple[int, str]) -> list[str]:
@@ -101,19 +101,19 @@ def _by_part(report: Report) -> str:
 
     body = table(
         "Bytes of each kind of content, all layers together.",
-        ["Part", "|", "#Bytes", "#Share"],
+        ["Kind", "|", "#Bytes", "#Share"],
         map(row, parts),
         css="bars",
         total=["Whole file", "", count(report.bytes), percent(1.0, 1)],
     )
-    return figure("bytes-by-part", body, "What the file spends its bytes on, all layers together.")
+    return figure("bytes-by-kind", body, "What the file spends its bytes on, all layers together.")
 
 
 def weights_section(report: Report) -> str:
     """One histogram for each weight matrix or kernel."""
     title = "The weights"
     if not report.histograms:
-        return section("weights", title, "How each layer's weights are distributed.", absent(report, "weights"))
+        return section("weights", title, "", absent(report, "weights"))
     baseline = any(data.baseline for data in report.histograms)
     lead = (
         "Each layer's weights before compression, split into those that were pruned away and those that were kept, "
