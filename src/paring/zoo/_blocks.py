@@ -137,9 +137,10 @@ class ToSymmetricRange(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        mean, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
-        self.register_buffer("scale", (deviation / 0.5).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("shift", ((mean - 0.5) / 0.5).view(1, 3, 1, 1), persistent=False)
+        scale = [deviation / 0.5 for deviation in (0.229, 0.224, 0.225)]
+        shift = [(mean - 0.5) / 0.5 for mean in (0.485, 0.456, 0.406)]
+        self.register_buffer("scale", torch.tensor(scale).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("shift", torch.tensor(shift).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         return x * self.scale + self.shift
