@@ -30,16 +30,17 @@ def test_the_axis_is_logarithmic_only_when_errors_differ_by_much():
 
 
 def test_a_bar_starts_at_zero_and_stacks():
-    marks = re.findall(r'x="([\d.]+)%" width="([\d.]+)%', bar([("a", 0.25), ("b", 0.5), ("c", 0.0)], "x"))
+    marks = re.findall(r'x="([\d.]+)%" width="([\d.]+)%', bar(("a", 0.25), ("b", 0.5), ("c", 0.0)))
     assert marks == [("0.000", "25.000"), ("25.000", "50.000")]
 
 
 def test_a_tiny_share_still_leaves_a_mark():
-    assert 'width="1.5"' in bar([("a", 1e-7)], "x")
+    assert 'width="1.5"' in bar(("a", 1e-7))
 
 
-def test_a_bar_escapes_its_label():
-    assert "<script>" not in bar([("a", 1.0)], '"><script>')
+def test_a_histogram_says_what_it_shows_and_escapes_it():
+    drawing = histogram(Histogram("w", -1, 1, (1,), (0,)), '"><script>')
+    assert 'role="img" aria-label="&quot;&gt;&lt;script&gt;"' in drawing
 
 
 def areas(drawing: str, kind: str, bins: int) -> dict[int, tuple[float, float]]:
@@ -83,8 +84,8 @@ def test_every_centroid_has_a_tick_at_its_value():
 
 def test_a_row_without_an_error_has_no_dot():
     axis = ErrorAxis([0.1, 0.2])
-    assert "circle" not in dot_row(axis, 0.1, None, 0.2, "x")
-    assert dot_row(axis, 0.1, 0.2, None, "x").count('class="join"') == 1
+    assert "circle" not in dot_row(axis, 0.1, None, 0.2)
+    assert dot_row(axis, 0.1, 0.2, None).count('class="join"') == 1
 
 
 def chain(*edges: tuple[str, ...]) -> list[GraphNode]:

@@ -68,12 +68,12 @@ def _other_inputs(nodes: tuple[GraphNode, ...], i: int) -> str:
 
 
 def _facts(facts: Facts) -> str:
-    rows = "".join(f"<dt>{text(key)}</dt><dd>{name(value, 'fact')}</dd>" for key, value in facts.rows)
+    rows = "".join(f"<dt>{text(key)}</dt><dd>{name(value)}</dd>" for key, value in facts.rows)
     return f'<div class="card"><h3>{text(facts.title)}</h3><dl>{rows}</dl></div>'
 
 
 def _classes(classes: tuple[str, ...]) -> str:
-    items = "".join(f"<li value={i}>{name(label, 'class')}</li>" for i, label in enumerate(classes))
+    items = "".join(f"<li value={i}>{name(label)}</li>" for i, label in enumerate(classes))
     listing = f'<ol class="classes" start="0">{items}</ol>'
     if len(classes) > _MAX_CLASSES:
         listing = f"<details><summary>All {count(len(classes))} class names</summary>{listing}</details>"

@@ -18,13 +18,11 @@ _WIDE, _HIGH, _RUG = 320, 100, 14
 MAX_LANES = 8
 
 
-def bar(parts: Sequence[tuple[str, float]], label: str, css: str = "") -> str:
-    """One horizontal bar of stacked parts.
+def bar(*parts: tuple[str, float]) -> str:
+    """One horizontal bar of (class, share of the full width in 0..1), stacked left to right.
 
-    Args:
-        parts: (class, share of the full width in 0..1), left to right; a positive share is never thinner than 1 px.
-        label: what the bar says, for readers who do not see it.
-        css: further classes of the drawing.
+    A positive share never vanishes. The numbers stand in the same row of the table, so the drawing is silent to those
+    who have the page read out.
     """
     marks, left = [], 0.0
     for kind, share in parts:
@@ -32,7 +30,7 @@ def bar(parts: Sequence[tuple[str, float]], label: str, css: str = "") -> str:
             width = f"{100 * share:.3f}%" if share >= 0.002 else "1.5"
             marks.append(f'<rect class="mark {kind}" x="{100 * left:.3f}%" width="{width}" height="100%"/>')
         left += share
-    return f'<svg class="bar {css}" role="img" aria-label="{text(label)}">{"".join(marks)}</svg>'
+    return f'<svg class="bar" aria-hidden="true">{"".join(marks)}</svg>'
 
 
 def histogram(data: Histogram, label: str) -> str:
@@ -97,8 +95,8 @@ def _nice(value: float) -> float:
     return next(m * power for m in (1, 2, 5, 10) if m * power >= value * (1 - 1e-9))
 
 
-def dot_row(axis: ErrorAxis, before: float | None, here: float | None, after: float | None, label: str) -> str:
-    """One row of a dot plot, joined to its neighbours; rows may be of any height."""
+def dot_row(axis: ErrorAxis, before: float | None, here: float | None, after: float | None) -> str:
+    """One row of a dot plot, joined to its neighbours; rows may be of any height. Silent as :func:`bar` is."""
 
     def x(value: float) -> float:
         return 6 + 88 * axis.place(value)
@@ -110,7 +108,7 @@ def dot_row(axis: ErrorAxis, before: float | None, here: float | None, after: fl
                 middle = (x(here) + x(other)) / 2
                 lines.append(f'<line class="join" x1="{middle:.2f}%" y1="{y}" x2="{x(here):.2f}%" y2="50%"/>')
         lines.append(f'<circle class="mark dot" cx="{x(here):.2f}%" cy="50%" r="5"/>')
-    return f'<svg class="fill" role="img" aria-label="{text(label)}">{"".join(lines)}</svg>'
+    return f'<svg class="fill" aria-hidden="true">{"".join(lines)}</svg>'
 
 
 def axis_ticks(axis: ErrorAxis, labels: Sequence[str]) -> str:

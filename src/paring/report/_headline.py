@@ -23,7 +23,7 @@ def headline(report: Report) -> str:
     if report.timings:
         tiles.insert(-1, _latency(report.timings))
     return (
-        f'<header><p class="brand">Paring report</p><h1>{name(report.title, "title")}</h1>'
+        f'<header><p class="brand">Paring report</p><h1>{name(report.title)}</h1>'
         f'<p class="verdict">{_verdict(report, ratio)}</p>{headline_bars(report)}'
         f'<div class="tiles">{"".join(tiles)}</div>{missing}</header>'
     )

@@ -18,10 +18,10 @@ def text(value: object) -> str:
     return html.escape(_UNPRINTABLE.sub("\ufffd", str(value)), quote=True)
 
 
-def name(value: object, css: str = "name") -> str:
-    """A name out of a file: isolated from the direction of the text around it, whole on hover, breakable at dots."""
-    shown = re.sub(r"([./_\-])", "\\1<wbr>", text(value))
-    return f'<bdi class="{css}" title="{text(value)}">{shown}</bdi>'
+def name(value: object) -> str:
+    """A name out of a file: isolated from the direction of the text around it, breakable where its words end."""
+    shown = re.sub(r"([./_\-])(?=.)", "\\1<wbr>", text(value))
+    return f"<bdi>{shown}</bdi>"
 
 
 def count(number: int) -> str:

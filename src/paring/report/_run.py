@@ -5,7 +5,7 @@ from __future__ import annotations
 from paring.report._charts import ErrorAxis, axis_ticks, bar, dot_row
 from paring.report._headline import SIMULATED, conditions
 from paring.report._html import count, milliseconds, name, percent, seconds, significant, text
-from paring.report._model import Coding, CodingRow, NodeTime, Report, Stage, Timing
+from paring.report._model import Coding, CodingRow, NodeTime, Report, Timing
 from paring.report._parts import absent, figure, folded, legend, section, table
 
 
@@ -26,7 +26,7 @@ def recipe_section(report: Report) -> str:
     rows = [
         [
             f"{text(stage.name)}{f'<small>{text(stage.note)}</small>' if stage.note else ''}",
-            dot_row(axis, around[i], stage.error, around[i + 2], _stage_label(stage)) if known else "",
+            dot_row(axis, around[i], stage.error, around[i + 2]) if known else "",
             (percent(stage.error) + (SIMULATED if stage.simulated else "")) if stage.error is not None else "–",
             percent(stage.kept, 1) if stage.kept is not None else "–",
             seconds(stage.seconds) if stage.seconds is not None else "–",
@@ -48,10 +48,6 @@ def _tick(value: float) -> str:
     return f"{significant(100 * value, 1)}\u00a0%"
 
 
-def _stage_label(stage: Stage) -> str:
-    return f"{stage.name}: error {percent(stage.error)}" if stage.error is not None else f"{stage.name}: not measured"
-
-
 def time_section(report: Report) -> str:
     """Latency of the whole network in every program timed, and of each node in the engine."""
     title = "Time"
@@ -68,13 +64,12 @@ def _latency(timings: tuple[Timing, ...]) -> str:
 
     def row(timing: Timing) -> list[str]:
         kind = "after" if timing.ours else "before"
-        label = f"{timing.what}: {milliseconds(timing.median, longest)}"
         spread = ""
         if timing.low is not None and timing.high is not None:
             spread = f"<small>{milliseconds(timing.low, longest)} to {milliseconds(timing.high, longest)}</small>"
         return [
             f"{text(timing.what)}<small>{text(conditions(timing, what=False))}</small>",
-            bar([(kind, timing.median / longest)], label),
+            bar((kind, timing.median / longest)),
             milliseconds(timing.median, longest) + spread,
         ]
 
@@ -91,7 +86,7 @@ def _profile(report: Report) -> str:
     def row(node: NodeTime) -> list[str]:
         return [
             f"{name(node.name)}<small>{text(', '.join(filter(None, (node.op, node.kernel))))}</small>",
-            bar([("after", node.median / longest)], f"{node.name}: {milliseconds(node.median, total)}"),
+            bar(("after", node.median / longest)),
             milliseconds(node.median, total),
             percent(node.median / total, 1) if total else "",
         ]

@@ -50,10 +50,7 @@ def _by_layer(report: Report, overhead: int) -> str:
     longest = max((max(layer.before, layer.after) for layer in report.layers), default=0) or 1
 
     def row(layer: Layer) -> list[str]:
-        label = f"{layer.name}: {count(layer.before)} bytes before, {count(layer.after)} after"
-        pair = bar([("before", layer.before / longest)], label) + bar(
-            [("after", layer.after / longest)], f"{layer.name} after"
-        )
+        pair = bar(("before", layer.before / longest)) + bar(("after", layer.after / longest))
         ratio = times(layer.before / layer.after) if layer.after else "not stored"
         return [
             f"{name(layer.name)}<small>{text(layer.op)}, {text(layer.form)}</small>",
@@ -64,7 +61,7 @@ def _by_layer(report: Report, overhead: int) -> str:
             percent(layer.kept / layer.weights, 1) if layer.weights else "",
         ]
 
-    rest = ["File structure", bar([("rest", overhead / longest)], "file structure"), "", count(overhead), "", ""]
+    rest = ["File structure", bar(("rest", overhead / longest)), "", count(overhead), "", ""]
     body = table(
         "Bytes of each layer as 32-bit floats and in the file.",
         ["Layer", "|", "#Float32", "#In the file", "#Smaller", "#Kept"],
@@ -96,8 +93,7 @@ def _by_kind(report: Report) -> str:
 
     def row(entry: tuple[int, str]) -> list[str]:
         size, part = entry
-        drawing = bar([("after", size / longest)], f"{part}: {count(size)} bytes")
-        return [text(part), drawing, count(size), percent(size / report.bytes, 1)]
+        return [text(part), bar(("after", size / longest)), count(size), percent(size / report.bytes, 1)]
 
     body = table(
         "Bytes of each kind of content, all layers together.",
@@ -155,8 +151,7 @@ def headline_bars(report: Report) -> str:
         ("after", "The file", report.bytes),
     )
     lines = "".join(
-        f'<div class="scale"><span>{name(what)}</span>'
-        f"{bar([(kind, size / longest)], f'{what}: {count(size)} bytes')}<b>{short_bytes(size)}</b></div>"
+        f'<div class="scale"><span>{what}</span>{bar((kind, size / longest))}<b>{short_bytes(size)}</b></div>'
         for kind, what, size in rows
     )
     return f'<div data-chart="scale">{lines}</div>'
