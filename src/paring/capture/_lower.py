@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from inspect import signature
 from math import prod
 from typing import Any
@@ -36,12 +37,14 @@ def rule(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 class Value:
     """A torch tensor that depends on the input: a graph value and how it lies over it.
 
-    ``storage`` is shared by tensors that may share memory, which is what in-place calls need to know.
+    ``storage`` is shared by tensors that may share memory, which is what in-place calls need to know. ``picked``
+    lists the channels an index picked out; the convolution that follows works it into its weight.
     """
 
     name: str
     dims: tuple[Dim, ...]
     storage: object = field(default_factory=object)
+    picked: torch.Tensor | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -84,6 +87,10 @@ _UNCHANGED = (
 )
 
 
+#: Calls that can read channels picked by an index.
+_TAKE_PICKED = ("conv2d", "convolution")
+
+
 class _Stale:
     """Stands for a tensor that an in-place call changed behind its back."""
 
@@ -106,6 +113,7 @@ class Lowering:
         self.call = Call("", print, (), {}, Ref(-1))
         self.used: set[str] = set()
         self._arrays: dict[str, np.ndarray] = {}
+        self._counts: dict[str, int] = {}
 
     # --- the walk -------------------------------------------------------------------------------------------------
 
@@ -150,10 +158,12 @@ class Lowering:
             result = self._evaluate(call, args, kwargs)
         else:
             function = RULES.get(call.op)
+            if any(isinstance(v, Value) and v.picked is not None for v in flat) and call.op not in _TAKE_PICKED:
+                raise self.refusal("picks channels by index and does not go straight into a convolution")
             if function is None:
                 raise self.refusal(f"operator {call.op!r} has no counterpart in a graph", fix=_advice(call.op))
             try:
-                signature(function).bind(self, *args, **kwargs)
+                _signature(function).bind(self, *args, **kwargs)
             except TypeError as error:
                 raise self.refusal(f"operator {call.op!r} is used in an unknown way", found=str(error)) from error
             result = function(self, *args, **kwargs)
@@ -316,10 +326,18 @@ class Lowering:
     def _node_name(self, place: Place, op: str, weighted: bool, implied: bool) -> str:
         if implied:
             parent = place.path.rpartition(".")[0] if place.own else place.path
-            return unique(".".join(filter(None, [parent, op])), self.shapes)
+            return self._numbered(".".join(filter(None, [parent, op])))
         if place.path and place.own and (weighted or place.builtin) and place.path not in self.shapes:
             return place.path
-        return unique(".".join(filter(None, [place.path, op])), self.shapes)
+        return self._numbered(".".join(filter(None, [place.path, op])))
+
+    def _numbered(self, name: str) -> str:
+        """``name``, or with the next free number behind it."""
+        count = self._counts.get(name, 0)
+        while (candidate := name if count == 0 else f"{name}_{count + 1}") in self.shapes:
+            count += 1
+        self._counts[name] = count
+        return candidate
 
     def _weight(self, value: Const, role: str, node: str) -> str:
         """Keep a weight; the same parameter read twice is kept once."""
@@ -334,6 +352,9 @@ class Lowering:
         self._arrays[name] = array
         self.weights[name] = self.make_form(array)
         return name
+
+
+_signature = lru_cache(maxsize=None)(signature)
 
 
 def unique(name: str, taken: Any) -> str:

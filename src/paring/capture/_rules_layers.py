@@ -52,6 +52,8 @@ def conv2d(
         sides = (total[0] // 2, total[0] - total[0] // 2, total[1] // 2, total[1] - total[1] // 2)
     else:
         sides = around(pair(padding))
+    if isinstance(x, Value) and x.picked is not None:
+        x, weight, groups = _unpicked(low, x, weight, int(groups))
     name = low.map(x)
     weights: dict[str, Any] = {"weight": weight}
     if bias is not None:
@@ -63,6 +65,16 @@ def conv2d(
         return low.plain(low.emit("linear", [name], weights=weights), len(x.dims))
     attrs = {"stride": stride, "padding": sides, "dilation": dilation, "groups": int(groups)}
     return low.plain(low.emit("conv2d", [name], attrs, weights), len(x.dims))
+
+
+def _unpicked(low: Lowering, x: Value, weight: Const, groups: int) -> tuple[Value, Const, int]:
+    """The layer on all channels, its weight zero for those the index did not pick."""
+    assert x.picked is not None
+    out, fan, *kernel = weight.tensor.shape
+    rows = x.picked.view(groups, fan).repeat_interleave(out // groups, 0)
+    full = weight.tensor.new_zeros(out, low.shapes[x.name][-1], *kernel)
+    full.scatter_add_(1, rows[:, :, None, None].expand_as(weight.tensor), weight.tensor.detach())
+    return low.plain(x.name, x.ndim), Const(full, weight.name), 1
 
 
 @rule("conv1d")

@@ -178,6 +178,26 @@ def select(low: Lowering, x: Value, dim: int, index: int) -> Value:
     return one.seen((*one.dims[:dim], *one.dims[dim + 1 :]))
 
 
+@rule("index_select")
+def index_select(low: Lowering, x: Value, dim: int, index: Any) -> Value:
+    """Channels in any order and number, on their way into a convolution."""
+    picked = low.expect_const(index, "index").tensor.flatten().long()
+    dim %= x.ndim
+    if x.dims[dim] != whole("c", low.shapes[x.name][-1]) or dim != 1 or x.ndim == 2:
+        raise low.refusal("picks along an axis that is not the channels of a map", found=low.described(x))
+    dims = (*x.dims[:dim], whole("c", picked.numel()), *x.dims[dim + 1 :])
+    return Value(x.name, dims, x.storage, picked)
+
+
+@rule("index")
+def index(low: Lowering, x: Value, indices: Sequence[Any]) -> Value:
+    """``x[:, order]``."""
+    given = [dim for dim, one in enumerate(indices) if one is not None]
+    if len(given) != 1:
+        raise low.refusal("index along several axes", found=given)
+    return index_select(low, x, given[0], indices[given[0]])
+
+
 @rule("unbind")
 def unbind(low: Lowering, x: Value, dim: int = 0) -> list[Value]:
     """Every element of an axis."""

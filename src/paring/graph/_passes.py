@@ -40,12 +40,16 @@ class _Work:
     """A graph being rewritten: nodes by name, and who reads what."""
 
     def __init__(self, graph: Graph) -> None:
-        graph.validate()
         self.graph = graph
+        self.shapes = graph.validate()
         self.nodes = {node.name: node for node in graph.nodes}
         self.weights = dict(graph.weights)
         self.outputs = list(graph.outputs)
-        self.shapes = graph.validate()
+        self.readers: dict[str, list[str]] = {name: [] for name in self.shapes}
+        for node in graph.nodes:
+            for name in node.inputs:
+                self.readers[name].append(node.name)
+        self.users = {name: {node.name for node, _ in pairs} for name, pairs in graph.weight_users().items()}
 
     def sweep(self, rewrite: Callable[[_Work, Node], None]) -> None:
         """Apply ``rewrite`` to every node in order."""
@@ -58,19 +62,23 @@ class _Work:
         node = self.nodes.get(name)
         if node is None or node.op not in ops or name in self.outputs:
             return None
-        readers = sum(other.inputs.count(name) for other in self.nodes.values())
-        return node if readers == 1 else None
+        return node if len(self.readers[name]) == 1 else None
 
     def absorb(self, kept: Node, gone: Node) -> None:
-        """Put ``kept`` in its place and let whoever read ``gone`` read it."""
+        """Put ``kept``, which alone read into ``gone``, in its place and let whoever read ``gone`` read it."""
         self.nodes[kept.name] = kept
         del self.nodes[gone.name]
-        self.shapes[kept.name] = self.shapes[gone.name]
+        self.shapes[kept.name] = self.shapes.pop(gone.name)
         self.outputs = [kept.name if name == gone.name else name for name in self.outputs]
-        for name, node in self.nodes.items():
-            if gone.name in node.inputs:
-                inputs = tuple(kept.name if i == gone.name else i for i in node.inputs)
-                self.nodes[name] = replace(node, inputs=inputs)
+        self.readers[kept.name] = self.readers.pop(gone.name)
+        for name in set(self.readers[kept.name]):
+            node = self.nodes[name]
+            inputs = tuple(kept.name if i == gone.name else i for i in node.inputs)
+            self.nodes[name] = replace(node, inputs=inputs)
+        for name in gone.weights.values():
+            self.users[name].discard(gone.name)
+        for name in kept.weights.values():
+            self.users.setdefault(name, set()).add(kept.name)
 
     def array(self, node: Node, role: str) -> np.ndarray:
         """A weight in float64; zero where the node has none."""
@@ -79,8 +87,7 @@ class _Work:
 
     def sole(self, name: str, *users: Node) -> bool:
         """Whether a weight is read by no node but these."""
-        mine = {user.name for user in users}
-        return all(node.name in mine for node in self.nodes.values() if name in node.weights.values())
+        return self.users[name] <= {user.name for user in users}
 
     def keep(self, wanted: str, array: np.ndarray, *users: Node) -> str:
         """Store a float32 weight under ``wanted``, or under a free name like it if others read that one."""
@@ -143,6 +150,8 @@ def _pad_into_conv(work: _Work, node: Node) -> None:
     own: Any = node.attrs["padding"]
     attrs = {**node.attrs, "padding": tuple(a + b for a, b in zip(sides, own, strict=True))}
     work.nodes[node.name] = replace(node, inputs=before.inputs, attrs=attrs)
+    work.readers[before.name].remove(node.name)
+    work.readers[before.inputs[0]].append(node.name)
 
 
 def _fold(work: _Work, node: Node) -> None:

@@ -1,0 +1,203 @@
+"""What a network costs, read off its graph: parameters, multiply-accumulates, activations, peak memory, bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil, log2, prod
+from typing import Any
+
+import numpy as np
+
+from paring.forms import Form
+from paring.graph._graph import Graph, Node
+
+#: Operators that can write over their first input if nothing else reads it afterwards.
+_IN_PLACE = frozenset(
+    [
+        "scale_shift",
+        "relu",
+        "clip",
+        "leaky_relu",
+        "sigmoid",
+        "tanh",
+        "hard_sigmoid",
+        "hard_swish",
+        "silu",
+        "gelu",
+        "softmax",
+        "prelu",
+        "add",
+        "mul",
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """The cost of one node.
+
+    Attributes:
+        name: the node's.
+        op: its operator.
+        form: how its weight is kept (``dense``, ``codebook``, ...), empty without weights.
+        output: batch-free shape it makes.
+        parameters: numbers in its weights and biases, zeros included; a shared weight counts where it is first read.
+        macs: multiply-accumulates of convolutions and fully connected layers for one input, padding included; bias,
+            batch norm, pooling and activations are not counted.
+        nonzero_macs: those of them whose weight is not zero.
+        activations: elements of its output.
+        live_bytes: bytes of all activations that exist while it runs; see :attr:`Cost.peak_bytes`.
+        dense_bytes: its parameters as 32-bit floats.
+        packed_bytes: its weights in their forms, every symbol in the fewest whole bits its alphabet needs.
+        entropy_bytes: its weights in their forms at the zero-order entropy of every stream of symbols, rounded up:
+            what a coder without contexts cannot go below. Simulated; a size is the length of a file.
+    """
+
+    name: str
+    op: str
+    form: str
+    output: tuple[int, ...]
+    parameters: int
+    macs: int
+    nonzero_macs: int
+    activations: int
+    live_bytes: int
+    dense_bytes: int
+    packed_bytes: int
+    entropy_bytes: int
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The cost of a network for one input: one row per node, in order.
+
+    Attributes:
+        rows: one :class:`Row` per node.
+        input_bytes: bytes of the inputs as activations.
+        activation_bytes: bytes of one activation.
+    """
+
+    rows: tuple[Row, ...]
+    input_bytes: int
+    activation_bytes: int
+
+    def total(self, column: str) -> int:
+        """Sum of a column of :class:`Row` (``macs``, ``parameters``, ``dense_bytes``, ...)."""
+        return sum(getattr(row, column) for row in self.rows)
+
+    @property
+    def parameters(self) -> int:
+        """Numbers in all weights."""
+        return self.total("parameters")
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates for one input."""
+        return self.total("macs")
+
+    @property
+    def activations(self) -> int:
+        """Elements of all outputs of nodes."""
+        return self.total("activations")
+
+    @property
+    def peak_bytes(self) -> int:
+        """Most bytes of activations alive at once, weights and scratch space not counted.
+
+        A value lives from the node that makes it to the last that reads it; element-wise operators write over their
+        input where it dies with them.
+        """
+        return max((row.live_bytes for row in self.rows), default=self.input_bytes)
+
+
+def cost(graph: Graph, activation_bytes: int = 4) -> Cost:
+    """The cost of a graph for one input.
+
+    Args:
+        graph: any well-formed graph.
+        activation_bytes: 4 for float32 activations, 1 for 8-bit ones.
+
+    Raises:
+        GraphError: if the graph is not well formed.
+    """
+    shapes = graph.validate()
+    live = _live_bytes(graph, shapes, activation_bytes)
+    counted: set[str] = set()
+    rows = []
+    for node, bytes_alive in zip(graph.nodes, live, strict=True):
+        new = [name for name in dict.fromkeys(node.weights.values()) if name not in counted]
+        counted.update(new)
+        forms = [graph.weights[name] for name in new]
+        weight = graph.weights[node.weights["weight"]] if "weight" in node.weights else None
+        macs, nonzero = _macs(node, weight, shapes)
+        parameters = sum(form.size for form in forms)
+        rows.append(
+            Row(
+                name=node.name,
+                op=node.op,
+                form=weight.kind if weight else ("dense" if node.weights else ""),
+                output=shapes[node.name],
+                parameters=parameters,
+                macs=macs,
+                nonzero_macs=nonzero,
+                activations=prod(shapes[node.name]),
+                live_bytes=bytes_alive,
+                dense_bytes=4 * parameters,
+                packed_bytes=sum(map(packed_bytes, forms)),
+                entropy_bytes=sum(map(entropy_bytes, forms)),
+            )
+        )
+    return Cost(tuple(rows), sum(prod(s) for s in graph.inputs.values()) * activation_bytes, activation_bytes)
+
+
+def _macs(node: Node, weight: Form | None, shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, int]:
+    """(all, those with a weight that is not zero): every weight is used once per output position."""
+    if weight is None or node.op not in ("conv2d", "linear"):
+        return 0, 0
+    positions = prod(shapes[node.name][:-1])
+    return positions * weight.size, positions * weight.nonzeros
+
+
+def _live_bytes(graph: Graph, shapes: Mapping[str, tuple[int, ...]], width: int) -> list[int]:
+    """Bytes alive while each node runs."""
+    last = {name: position for position, node in enumerate(graph.nodes) for name in node.inputs}
+    last |= {name: len(graph.nodes) for name in graph.outputs}
+    size = {name: prod(shape) * width for name, shape in shapes.items()}
+    alive = sum(size[name] for name in graph.inputs)
+    out = []
+    for position, node in enumerate(graph.nodes):
+        dying = {name for name in node.inputs if last[name] == position}
+        freed = sum(size[name] for name in dying)
+        first = node.inputs[0]
+        reused = node.op in _IN_PLACE and first in dying and size[first] == size[node.name]
+        alive += 0 if reused else size[node.name]
+        out.append(alive)
+        alive -= freed - (size[first] if reused else 0)
+        if node.name not in last:  # read by nobody
+            alive -= size[node.name]
+    return out
+
+
+def packed_bytes(form: Form) -> int:
+    """Bytes of a form's streams with every symbol in ``ceil(log2(alphabet))`` bits and numbers as they are."""
+    bits = 0
+    for stream in form.streams():
+        spec = stream.spec
+        bits += spec.count * (ceil(log2(spec.alphabet)) if spec.alphabet > 1 else 0)
+        bits += spec.count * spec.dtype.itemsize * 8 if spec.alphabet == 0 else 0
+    return -(-bits // 8)
+
+
+def entropy_bytes(form: Form) -> int:
+    """Bytes of a form's streams at their zero-order entropies, each rounded up; numbers as they are."""
+    total = 0
+    for stream in form.streams():
+        spec: Any = stream.spec
+        if spec.alphabet == 0:
+            total += spec.count * spec.dtype.itemsize
+            continue
+        counts = np.bincount(np.asarray(stream.values, np.int64).ravel())
+        share = counts[counts > 0] / max(spec.count, 1)
+        total += ceil(-float(np.sum(share * np.log2(share))) * spec.count / 8 - 1e-9)
+    return total
