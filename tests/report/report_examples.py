@@ -136,6 +136,7 @@ def lenet_report() -> Report:
             Stage("share", "exact 1-D clustering, 5 to 6 bits", 0.0102, 0.081, 1.2),
             Stage("tune", "2 epochs on the centroids", 0.0074, 0.081, 22.0),
         ),
+        stage_data="mnist test",
         profile=(
             NodeTime("conv1", "conv2d", 0.0131, "direct 5x5"),
             NodeTime("pool1", "max_pool", 0.0021),
@@ -206,6 +207,7 @@ def hostile_report() -> Report:
         accuracy=replace(base.accuracy, data=ATTACK, before_source=ATTACK, after_source=ATTACK, simulated=True),
         timings=tuple(replace(t, what=ATTACK, isa=ATTACK, machine=ATTACK) for t in base.timings),
         stages=tuple(replace(s, name=ATTACK, note=ATTACK) for s in base.stages),
+        stage_data=ATTACK,
         histograms=tuple(replace(h, name=ATTACK) for h in base.histograms),
         profile=tuple(replace(n, name=ATTACK, op=ATTACK, kernel=ATTACK) for n in base.profile),
         profile_source=ATTACK,

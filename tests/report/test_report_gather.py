@@ -82,6 +82,7 @@ def test_the_run_adds_stages_errors_and_the_weights_before(made):
     assert report == gather(run / "net.pare", record=record, run=run)
     assert report.title == "lenet_5_caffe"
     assert [(s.name, s.error, s.kept) for s in report.stages] == [("train", 0.008, 1.0), ("prune 1", None, 0.1)]
+    assert report.stage_data == "mnist test"
     assert report.stages[0].note == "SGD; 20 epochs"
     assert (report.accuracy.data, report.accuracy.images) == ("mnist test", 10_000)
     assert (report.accuracy.before, report.accuracy.after) == (0.008, 0.0074)

@@ -64,6 +64,7 @@ def gather(
         accuracy=accuracy or _accuracy(record),
         timings=tuple(timings),
         stages=_stages(record),
+        stage_data=(record.test_set or record.data) if record else "",
         histograms=_histograms(contents, record, run),
         profile=tuple(profile),
         profile_source=profile_source,

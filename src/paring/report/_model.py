@@ -265,6 +265,7 @@ class Report:
         accuracy: None if nobody measured it.
         timings: one row per program timed.
         stages: of the recipe.
+        stage_data: name of the set the stages' errors are over.
         histograms: in the graph's order.
         profile: per node, in the graph's order.
         profile_source: how the profile was taken (``median of 50 runs, 1 thread, avx512, ...``).
@@ -290,6 +291,7 @@ class Report:
     accuracy: Accuracy | None = None
     timings: tuple[Timing, ...] = ()
     stages: tuple[Stage, ...] = ()
+    stage_data: str = ""
     histograms: tuple[Histogram, ...] = ()
     profile: tuple[NodeTime, ...] = ()
     profile_source: str = ""

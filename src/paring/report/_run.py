@@ -15,7 +15,7 @@ def recipe_section(report: Report) -> str:
     if not stages:
         return section("recipe", title, "", absent(report, "recipe"))
     spent = [stage.seconds for stage in stages if stage.seconds is not None]
-    data = f" on {report.accuracy.data}" if report.accuracy else ""
+    data = f" on {report.stage_data}" if report.stage_data else ""
     lead = text(f"Test error{data} after each stage of the recipe, and the wall time the stage took.")
     errors = [stage.error for stage in stages]
     known = [error for error in errors if error is not None]
