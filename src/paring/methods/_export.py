@@ -1,0 +1,73 @@
+"""From trained parametrisations to forms, and from a checkpoint's words back to parametrisations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+from torch.nn.utils import parametrize
+
+from paring.errors import CheckpointError
+from paring.forms import Dense, Form
+from paring.methods._select import FormParametrization, attach, parametrization, places, value
+from paring.methods.half import Half
+from paring.methods.pruning import Pruned
+from paring.methods.weight_sharing import Shared
+
+#: Every trainable form by its kind. A new method adds a row.
+TRAINABLE: dict[str, type[Any]] = {form.kind: form for form in (Pruned, Shared, Half)}
+
+
+def forms(module: nn.Module) -> dict[str, Form]:
+    """Every parameter's exact form by its plain name (``fc1.weight``).
+
+    ``form.dense()`` equals the trained value bit for bit, up to the sign of zero.
+    """
+    found: dict[str, Form] = {}
+    for name, place in places(module).items():
+        trained = parametrization(place)
+        if trained is None:
+            found[name] = Dense(value(place).numpy(force=True))
+        else:
+            found[name] = trained.form(_original(place))
+    return found
+
+
+def describe(module: nn.Module) -> dict[str, dict[str, Any]]:
+    """What :func:`rebuild` needs, beside the state dict, to make the same trainable forms; JSON values."""
+    out: dict[str, dict[str, Any]] = {}
+    for name, place in places(module).items():
+        trained = parametrization(place)
+        if trained is not None:
+            out[name] = {"kind": trained.kind, **trained.options()}
+    return out
+
+
+def rebuild(module: nn.Module, description: Mapping[str, Mapping[str, Any]]) -> None:
+    """Give a plain network the trainable forms of :func:`describe`; load the state dict and :func:`refresh` next.
+
+    Raises:
+        CheckpointError: if a parameter or a kind is unknown.
+    """
+    there = places(module)
+    for name, options in description.items():
+        kind = TRAINABLE.get(str(options.get("kind")))
+        if kind is None or name not in there:
+            raise CheckpointError("checkpoint has a form this network cannot take", where=name, found=dict(options))
+        plain = {key: number for key, number in options.items() if key != "kind"}
+        attach(there[name], kind.blank(tuple(value(there[name]).shape), **plain))
+
+
+def refresh(module: nn.Module) -> None:
+    """Bring everything derived from loaded buffers up to date."""
+    for child in module.modules():
+        if isinstance(child, Shared):
+            child.refresh()
+
+
+def _original(place: Any) -> Any:
+    chain = place.module.parametrizations[place.tensor]
+    assert isinstance(chain, parametrize.ParametrizationList)
+    assert isinstance(chain[0], FormParametrization)
+    return chain.original.detach()
