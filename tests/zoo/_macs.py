@@ -7,6 +7,9 @@ from torch import nn
 
 from paring import zoo
 
+# networks this small lose more to waking a second thread than it does for them
+torch.set_num_threads(1)
+
 
 def on_meta(name, **kwargs):
     """A network without memory for its weights."""
@@ -71,7 +74,7 @@ def quick(name, seed=0, **kwargs):
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.reset_parameters()
                 module.momentum = 1.0  # one batch sets the running statistics
-            elif isinstance(module, nn.Conv2d | nn.Linear):
+            elif isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
                 flat = module.weight.view(-1)
                 whole = len(flat) // len(block) * len(block)
                 flat[:whole].view(-1, len(block)).copy_(block)

@@ -265,7 +265,7 @@ def from_slim(variables: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
     state: dict[str, Tensor] = {}
     for name, value in variables.items():
         tensor = torch.from_numpy(np.array(value, dtype=np.float32))
-        if found := re.fullmatch(r"MobilenetV1/Conv2d_(\d+)(?:_(\w+))?/(\w+weights|BatchNorm/(\w+))", name):
+        if found := re.fullmatch(r"MobilenetV1/Conv2d_(\d+)(?:_(\w+))?/(\w*weights|BatchNorm/(\w+))", name):
             number, half, what, statistic = found.groups()
             path = f"layers.{int(number) - 1}.{half}" if half else "stem"
             if statistic in batch_norm:

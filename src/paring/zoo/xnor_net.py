@@ -71,7 +71,7 @@ class BinaryAlexNet(nn.Module):
         first, second, third, fourth, wide = (max(1, round(c * width_mult)) for c in (96, 256, 384, 256, 4096))
         self.stem = nn.Sequential(
             nn.Conv2d(in_channels, first, 11, stride=4, padding=2, bias=False),
-            nn.BatchNorm2d(first, eps=1e-5),
+            nn.BatchNorm2d(first, eps=1e-3 if inputs == "real" else 1e-5),
             nn.ReLU(),
             nn.MaxPool2d(3, stride=2),
         )
@@ -229,7 +229,7 @@ def binary_alexnet(
     in_channels: int = 3,
     dropout: float = 0.0,
 ) -> BinaryAlexNet:
-    """AlexNet as a Binary-Weight-Network or XNOR-Net, for images of at least 195 pixels.
+    """AlexNet as a Binary-Weight-Network or XNOR-Net, for images of at least 223 pixels.
 
     Args:
         inputs: "real" (Binary-Weight-Network), "sign" (XNOR-Net as the authors released it) or "scaled" (with K).
