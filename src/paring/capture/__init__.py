@@ -4,3 +4,5 @@ from paring.capture._capture import capture as capture
 from paring.capture._capture import unused as unused
 from paring.capture._rebuild import Rebuilt as Rebuilt
 from paring.capture._rebuild import rebuild as rebuild
+from paring.capture._trace import outline as outline
+from paring.capture._trace import without_initialisation as without_initialisation

@@ -52,6 +52,12 @@ def view(low: Lowering, x: Value, shape: Any, *strides: Any) -> Value:
     return x.seen(dims)
 
 
+@rule("view_as", "reshape_as")
+def view_as(low: Lowering, x: Value, other: Any) -> Value:
+    """The other tensor's axes over the same elements."""
+    return view(low, x, _shape_of(other))
+
+
 @rule("flatten")
 def flatten(low: Lowering, x: Value, start: int = 0, end: int = -1) -> Value:
     """Axes ``start`` to ``end`` as one."""
@@ -108,6 +114,18 @@ def expand(low: Lowering, x: Value, sizes: Sequence[int], *, implicit: bool = Fa
     if len(sizes) != x.ndim:
         raise low.refusal("expands to more axes", found=list(sizes), expected=f"{x.ndim} axes")
     return x.seen(x.dims)
+
+
+@rule("expand_as")
+def expand_as(low: Lowering, x: Any, other: Any) -> Any:
+    """The same, up to another tensor's shape."""
+    if isinstance(x, Const):
+        return Const(x.tensor.expand(_shape_of(other)))
+    return expand(low, x, _shape_of(other))
+
+
+def _shape_of(x: Any) -> tuple[int, ...]:
+    return tuple(x.tensor.shape) if isinstance(x, Const) else x.shape
 
 
 # --- parts --------------------------------------------------------------------------------------------------------
@@ -224,6 +242,17 @@ def split(low: Lowering, x: Value, size: Any, dim: int = 0) -> list[Value]:
 def chunk(low: Lowering, x: Value, chunks: int, dim: int = 0) -> list[Value]:
     """About equal parts."""
     return split(low, x, -(-x.shape[dim] // chunks), dim)
+
+
+@rule("tensor_split")
+def tensor_split(low: Lowering, x: Value, sections: Any, dim: int = 0) -> list[Value]:
+    """About equal parts, the larger first, or parts that end at given places."""
+    total = x.shape[dim]
+    if isinstance(sections, int):
+        size, larger = divmod(total, sections)
+        return split_with_sizes(low, x, [size + (i < larger) for i in range(sections)], dim)
+    ends = [*sections, total]
+    return split_with_sizes(low, x, [end - start for start, end in zip([0, *sections], ends, strict=True)], dim)
 
 
 @rule("channel_shuffle", "native_channel_shuffle")

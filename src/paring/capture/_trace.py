@@ -283,6 +283,7 @@ _SHAPES: dict[str, Callable[..., Any]] = {
     "avg_pool3d": lambda x, k, s=(), p=0, c=False, *_: _pool(x, k, s, p, 1, c),
     "_adaptive_avg_pool2d": lambda x, size: x.new_empty(*x.shape[:-2], *size),
     "mean": _mean,
+    "clone": lambda x, **_: x.new_empty(x.shape),  # contiguous, as the view that follows needs it
     "cat": _cat,
     "constant_pad_nd": lambda x, pad, value=0: x.new_empty(
         [s + sum(pad[2 * (x.ndim - 1 - i) :][:2]) for i, s in enumerate(x.shape)]
@@ -292,5 +293,5 @@ _SHAPES: dict[str, Callable[..., Any]] = {
         ("relu", "hardtanh", "sigmoid", "tanh", "silu", "hardswish", "hardsigmoid", "gelu", "leaky_relu", "clamp"),
         _same,
     ),
-    **dict.fromkeys(("pow", "clone", "_softmax", "_prelu_kernel", "neg", "abs"), _same),
+    **dict.fromkeys(("pow", "_softmax", "_prelu_kernel", "neg", "abs"), _same),
 }
