@@ -162,7 +162,10 @@ class GoogLeNet(nn.Module):
         year=2014,
         parameters=6_998_552,
         macs=1582.67e6,
-        accuracy={"ImageNet 2012 val top-5 %": (89.93, "ILSVRC 2014, single crop (from memory)")},
+        accuracy={
+            "ImageNet 2012 val top-1 %": (68.7, "Caffe, bvlc_googlenet, centre crop"),
+            "ImageNet 2012 val top-5 %": (88.9, "Caffe, bvlc_googlenet, centre crop"),
+        },
         traps=(
             "the 6.8 M of the literature adds up the paper's rounded column; with biases it is 6,998,552",
             "two auxiliary heads in training bring 13,378,280 parameters: aux=True",
