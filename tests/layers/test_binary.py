@@ -16,7 +16,6 @@ from paring.layers import (
     pack_signs,
     packed_dot,
     weight_scale,
-    xnor_speedup,
 )
 
 
@@ -248,28 +247,6 @@ def test_an_all_zero_filter_gives_zero_and_no_gradient():
     y.sum().backward()
     assert torch.equal(layer.weight.grad[0], torch.zeros(4))
     assert torch.isfinite(layer.weight.grad).all()
-
-
-@pytest.mark.parametrize(
-    ("channels", "kernel", "expected"),
-    [
-        (256, (3, 3), 62.2703),
-        (512, (3, 3), 63.1233),
-        (64, (3, 3), 57.60),
-        (96, (5, 5), 62.34),
-        (256, (1, 1), 51.2),
-        (64, (1, 1), 32.0),
-        (3, (11, 11), 54.41),
-        (3, (3, 3), 18.99),
-        (3, (1, 1), 2.8657),
-    ],
-)
-def test_speedup_formula(channels, kernel, expected):
-    """papers.md 17.1 and 31.2, to the digits printed there; and the paper's other way of writing it."""
-    digits = len(str(expected).partition(".")[2])
-    assert round(xnor_speedup(channels, kernel), digits) == expected
-    operations, pixels = channels * kernel[0] * kernel[1] * 196, 196
-    assert xnor_speedup(channels, kernel) == pytest.approx(operations / (operations / 64 + pixels))
 
 
 def test_binary_gradients_learn_a_binary_target():

@@ -263,18 +263,3 @@ def center_and_clip(network: nn.Module) -> int:
             layer.weight -= layer.weight.mean(1, keepdim=True)
         layer.weight.clamp_(-1, 1)
     return len(layers)
-
-
-def xnor_speedup(channels: int, kernel_size: tuple[int, int], word_bits: int = 64) -> float:
-    """How many times fewer operations a binary convolution needs: S = 64 c Nw / (c Nw + 64).
-
-    One XNOR and popcount does ``word_bits`` multiply-accumulates, and each output is scaled once more by a real
-    multiplication. Memory traffic is not in it, and the input size drops out.
-
-    Args:
-        channels: c, input channels of one filter.
-        kernel_size: (kh, kw); Nw = kh kw.
-        word_bits: bits one instruction handles.
-    """
-    n = channels * kernel_size[0] * kernel_size[1]
-    return word_bits * n / (n + word_bits)
