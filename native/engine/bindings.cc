@@ -1,5 +1,275 @@
+// The engine as paring.runtime._plan builds it and paring.runtime._engine runs it. Shapes and attributes come from a
+// graph that Python has validated; weights' sizes are checked here.
 #include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/array.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
+#include <nanobind/stl/vector.h>
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <stdexcept>
+
+#include "engine/plan.h"
+#include "engine/weight.h"
+#include "kernels/conv2d/conv2d.h"
+#include "kernels/depthwise/depthwise.h"
+#include "kernels/elementwise/elementwise.h"
+#include "kernels/gemm/gemm.h"
+#include "kernels/linear/linear.h"
+#include "kernels/pool/pool.h"
+#include "kernels/rearrange/rearrange.h"
+
+namespace nb = nanobind;
 
 namespace paring {
-void register_engine(nanobind::module_&) {}
+namespace {
+
+using Floats = nb::ndarray<const float, nb::c_contig, nb::device::cpu>;
+using Bytes = nb::ndarray<const uint8_t, nb::c_contig, nb::device::cpu>;
+using Words = nb::ndarray<const uint16_t, nb::c_contig, nb::device::cpu>;
+using Pair = std::array<int64_t, 2>;
+using Sides = std::array<int64_t, 4>;
+
+void expect(bool condition, const char* what) {
+  if (!condition) throw std::invalid_argument(what);
+}
+
+template <class Array>
+std::vector<int64_t> shape_of(const Array& array) {
+  std::vector<int64_t> shape;
+  for (std::size_t i = 0; i < array.ndim(); ++i) shape.push_back(static_cast<int64_t>(array.shape(i)));
+  return shape;
+}
+
+Weight dense(Floats values) {
+  Weight w;
+  w.shape = shape_of(values);
+  w.values.assign(values.data(), values.data() + values.size());
+  return w;
+}
+
+template <class Codes>
+Weight codebook(Floats centroids, Codes codes) {
+  Weight w;
+  w.shape = shape_of(codes);
+  w.codebook.assign(1, 0.0f);
+  w.codebook.insert(w.codebook.end(), centroids.data(), centroids.data() + centroids.size());
+  w.codes.assign(codes.data(), codes.data() + codes.size());
+  w.values.reserve(w.codes.size());
+  for (uint16_t code : w.codes) {
+    expect(code < w.codebook.size(), "index is out of range");
+    w.values.push_back(w.codebook[code]);
+  }
+  return w;
+}
+
+conv2d::Epilogue epilogue(const Floats& bias, int64_t outputs, float low, float high, bool residual) {
+  expect(bias.size() == 0 || static_cast<int64_t>(bias.size()) == outputs, "bias has the wrong length");
+  return {bias.size() == 0 ? nullptr : bias.data(), low, high, residual};
+}
+
+void add_conv2d(Plan& plan, std::string name, std::vector<int> inputs, int output, const Weight& weight, Floats bias,
+                Pair stride, Sides padding, Pair dilation, int64_t groups, float low, float high) {
+  const Value &in = plan.value(inputs.at(0)), &out = plan.value(output);
+  expect(weight.shape.size() == 4 && weight.shape[0] == out.c && weight.shape[1] * groups == in.c, "weight does not fit");
+  const conv2d::Geometry g{in.h,      in.w,      in.c,        out.h,       out.w,      out.c,      weight.shape[2], weight.shape[3],
+                           stride[0], stride[1], dilation[0], dilation[1], padding[0], padding[2], groups};
+  const auto end = epilogue(bias, out.c, low, high, inputs.size() > 1);
+  std::unique_ptr<Step> step;
+  if (g.group_in() == 1 && g.group_out() == 1)
+    step = conv2d::make_depthwise(g, weight, end, plan.isa());
+  else if (g.taps() > 4096 || (groups > 64 && g.group_out() < 4))
+    step = conv2d::make_direct(g, weight, end);
+  else
+    step = conv2d::make_gemm(g, weight, end, plan.isa());
+  plan.add(std::move(name), std::move(step), std::move(inputs), output);
+}
+
+void add_linear(Plan& plan, std::string name, std::vector<int> inputs, int output, const Weight& weight, Floats bias,
+                float low, float high) {
+  const Value &in = plan.value(inputs.at(0)), &out = plan.value(output);
+  expect(in.pixels() == 1 || in.ld == in.c, "input of a fully connected layer is not contiguous");
+  expect(weight.shape.size() == 2 && weight.shape[0] == out.c && weight.shape[1] == in.h * in.w * in.c,
+         "weight does not fit");
+  const auto end = epilogue(bias, out.c, low, high, inputs.size() > 1);
+  plan.add(std::move(name), linear::make_gemm(weight, end, plan.isa()), std::move(inputs), output);
+}
+
+void add_pool(Plan& plan, std::string name, int input, int output, const std::string& kind, Pair kernel, Pair stride,
+              Sides padding, Pair dilation, bool count_include_pad) {
+  const pool::Axis y{kernel[0], stride[0], dilation[0], padding[0], padding[1]};
+  const pool::Axis x{kernel[1], stride[1], dilation[1], padding[2], padding[3]};
+  auto step = kind == "max"   ? pool::make_max(y, x, plan.isa())
+              : kind == "avg" ? pool::make_avg(y, x, count_include_pad, plan.isa())
+                              : pool::make_adaptive_avg(plan.isa());
+  plan.add(std::move(name), std::move(step), {input}, output);
+}
+
+void add_unary(Plan& plan, std::string name, int input, int output, const std::string& kind, float a, float b) {
+  using elementwise::Unary;
+  static constexpr std::pair<const char*, Unary> kinds[] = {
+      {"clip", Unary::clip},       {"leaky_relu", Unary::leaky_relu}, {"sigmoid", Unary::sigmoid},
+      {"tanh", Unary::tanh},       {"hard_sigmoid", Unary::hard_sigmoid}, {"hard_swish", Unary::hard_swish},
+      {"silu", Unary::silu},       {"gelu", Unary::gelu}};
+  for (const auto& [its_name, unary] : kinds)
+    if (kind == its_name)
+      return plan.add(std::move(name), elementwise::make_unary(unary, a, b, plan.isa()), {input}, output);
+  throw std::invalid_argument("no such elementwise operator");
+}
+
+std::vector<float> floats(const Floats& array, int64_t size) {
+  expect(static_cast<int64_t>(array.size()) == size, "weight does not fit the channels");
+  return {array.data(), array.data() + array.size()};
+}
+
+// The memory of a NumPy array the caller has checked: C-contiguous float32.
+class Memory {
+ public:
+  Memory(nb::handle array, bool writable) {
+    if (PyObject_GetBuffer(array.ptr(), &buffer_, PyBUF_SIMPLE | (writable ? PyBUF_WRITABLE : 0))) throw nb::python_error();
+  }
+  ~Memory() {
+    if (buffer_.obj != nullptr) PyBuffer_Release(&buffer_);
+  }
+  Memory(Memory&& other) noexcept : buffer_(other.buffer_) { other.buffer_ = Py_buffer{}; }
+  Memory& operator=(const Memory&) = delete;
+  float* data() const { return static_cast<float*>(buffer_.buf); }
+  int64_t floats() const { return buffer_.len / 4; }
+
+ private:
+  Py_buffer buffer_;
+};
+
+}  // namespace
+
+// A plan with the sizes of the arrays it is run with.
+class Program : public Plan {
+ public:
+  Program(const std::vector<std::tuple<std::string, int64_t, int64_t>>& buffers,
+          int64_t arena, const std::string& isa, int threads)
+      : Plan(buffers_of(buffers), arena, isa_by_name(isa), threads) {
+    for (const auto& [place, size, number] : buffers) {
+      auto& sizes = place == "input" ? inputs_ : outputs_;
+      if (place == "arena") continue;
+      expect(number == static_cast<int64_t>(sizes.size()), "inputs and outputs are not numbered in order");
+      sizes.push_back(size);
+    }
+  }
+
+  void execute(nb::tuple inputs, nb::tuple outputs, int64_t n) {
+    expect(inputs.size() == inputs_.size() && outputs.size() == outputs_.size(), "wrong number of arrays");
+    std::vector<Memory> held;
+    held.reserve(inputs_.size() + outputs_.size());
+    const auto hold = [&](nb::tuple arrays, const std::vector<int64_t>& sizes, bool writable) {
+      std::vector<float*> data;
+      for (std::size_t i = 0; i < sizes.size(); ++i) {
+        held.emplace_back(arrays[i], writable);
+        expect(held.back().floats() == n * sizes[i], "array has the wrong size");
+        data.push_back(held.back().data());
+      }
+      return data;
+    };
+    const std::vector<float*> in = hold(inputs, inputs_, false), out = hold(outputs, outputs_, true);
+    nb::gil_scoped_release released;
+    run(in, out, n);
+  }
+
+ private:
+  static std::vector<Buffer> buffers_of(const std::vector<std::tuple<std::string, int64_t, int64_t>>& rows) {
+    std::vector<Buffer> result;
+    for (const auto& [place, size, offset] : rows)
+      result.push_back({place == "arena" ? Place::arena : place == "input" ? Place::input : Place::output, size, offset});
+    return result;
+  }
+  std::vector<int64_t> inputs_, outputs_;
+};
+
+void register_engine(nb::module_& m) {
+  using namespace nb::literals;
+  m.def("best_isa", [] { return std::string(isa_name(best_isa())); });
+
+  m.def("tables", [] {
+    nb::dict tables;
+    const auto row = [&](const char* name, auto kernel) {
+      nb::list isas;
+      const void* last = nullptr;
+      for (Isa isa : {Isa::scalar, Isa::avx2, Isa::avx512})
+        if (const void* found = &kernel(isa); found != last) {
+          isas.append(isa_name(isa));
+          last = found;
+        }
+      tables[name] = isas;
+    };
+    row("gemm", gemm::kernel);
+    row("depthwise", depthwise::kernel);
+    row("pool", pool::kernel);
+    row("elementwise", elementwise::kernel);
+    return tables;
+  });
+
+  nb::class_<Weight>(m, "Weight")
+      .def_static("dense", &dense)
+      .def_static("codebook", &codebook<Bytes>)
+      .def_static("codebook", &codebook<Words>);
+
+  nb::class_<Program>(m, "Plan")
+      .def(nb::init<const std::vector<std::tuple<std::string, int64_t, int64_t>>&, int64_t,
+                    const std::string&, int>())
+      .def("value", [](Program& p, int buffer, int64_t offset, int64_t h, int64_t w, int64_t c,
+                       int64_t ld) { return p.add_value({buffer, offset, h, w, c, ld}); })
+      .def("conv2d", [](Program& p, std::string name, std::vector<int> in, int out, const Weight& w, Floats bias, Pair stride,
+                        Sides padding, Pair dilation, int64_t groups, float low,
+                        float high) { add_conv2d(p, name, in, out, w, bias, stride, padding, dilation, groups, low, high); })
+      .def("linear", [](Program& p, std::string name, std::vector<int> in, int out, const Weight& w, Floats bias, float low,
+                        float high) { add_linear(p, name, in, out, w, bias, low, high); })
+      .def("pool", [](Program& p, std::string name, int in, int out, std::string kind, Pair kernel, Pair stride,
+                      Sides padding, Pair dilation,
+                      bool count) { add_pool(p, name, in, out, kind, kernel, stride, padding, dilation, count); })
+      .def("unary", [](Program& p, std::string name, int in, int out, std::string kind, float a,
+                       float b) { add_unary(p, name, in, out, kind, a, b); })
+      .def("scale_shift",
+           [](Program& p, std::string name, int in, int out, Floats scale, Floats shift) {
+             const int64_t c = p.value(in).c;
+             p.add(name, elementwise::make_channelwise(elementwise::Channelwise::scale_shift, floats(scale, c), floats(shift, c), p.isa()), {in}, out);
+           })
+      .def("prelu",
+           [](Program& p, std::string name, int in, int out, Floats slope) {
+             p.add(name, elementwise::make_channelwise(elementwise::Channelwise::prelu, floats(slope, p.value(in).c), {}, p.isa()), {in}, out);
+           })
+      .def("binary",
+           [](Program& p, std::string name, std::vector<int> in, int out, std::string kind) {
+             const auto binary = kind == "add" ? elementwise::Binary::add : elementwise::Binary::mul;
+             expect(in.size() == 2, "needs two inputs");
+             p.add(name, elementwise::make_binary(binary, p.isa()), in, out);
+           })
+      .def("softmax", [](Program& p, std::string name, int in,
+                         int out) { p.add(name, elementwise::make_softmax(p.isa()), {in}, out); })
+      .def("lrn",
+           [](Program& p, std::string name, int in, int out, int64_t size, float alpha, float beta, float k) {
+             p.add(name, elementwise::make_lrn({size, alpha, beta, k}, p.isa()), {in}, out);
+           })
+      .def("copy",
+           [](Program& p, std::string name, int in, int out, Pair stride, int64_t top, int64_t left, int64_t front) {
+             p.add(name, rearrange::make_copy(stride[0], stride[1], top, left, front), {in}, out);
+           })
+      .def("channel_shuffle",
+           [](Program& p, std::string name, int in, int out, int64_t groups) {
+             expect(groups >= 1 && p.value(out).c % groups == 0, "groups do not divide the channels");
+             p.add(name, rearrange::make_channel_shuffle(groups), {in}, out);
+           })
+      .def("flatten_chw",
+           [](Program& p, std::string name, int in, int out) { p.add(name, rearrange::make_flatten_chw(), {in}, out); })
+      .def("run", &Program::execute)
+      .def("profile", [](Program& p, bool on) { p.profile(on); })
+      .def("chunk", [](const Program& p, int64_t n) { return p.chunk(n); })
+      .def("lines", [](const Program& p) {
+        nb::list rows;
+        for (const auto& line : p.lines()) rows.append(nb::make_tuple(line.name, line.kind, line.weight_bytes, line.seconds));
+        return rows;
+      });
+}
+
 }  // namespace paring

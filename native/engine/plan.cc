@@ -1,0 +1,108 @@
+#include "engine/plan.h"
+
+#include <algorithm>
+#include <chrono>
+#include <stdexcept>
+
+namespace paring {
+namespace {
+
+// Floats of arena that a chunk of a batch may fill: what a core's second-level cache and its share of the third hold.
+constexpr int64_t kChunkFloats = int64_t{1} << 19;
+constexpr int64_t kLargestChunk = 64;
+
+}  // namespace
+
+Plan::Plan(std::vector<Buffer> buffers, int64_t arena, Isa isa, int threads)
+    : buffers_(std::move(buffers)), arena_(arena), isa_(isa), threads_(threads) {
+  for (const Buffer& b : buffers_)
+    if (b.place == Place::arena && (b.offset < 0 || b.offset % 16 || b.size < 0 || b.offset + b.size > arena_))
+      throw std::invalid_argument("buffer does not fit the arena");
+  const int lanes = threads > 1 ? threads + 1 : 1;
+  for (int i = 0; i < lanes; ++i) {
+    lanes_.push_back(std::make_unique<Lane>(i == 0 ? &threads_ : nullptr));
+    lanes_.back()->views.reserve(8);
+  }
+}
+
+int Plan::add_value(const Value& v) {
+  if (v.buffer < 0 || v.buffer >= static_cast<int32_t>(buffers_.size())) throw std::invalid_argument("no such buffer");
+  const int64_t size = buffers_[static_cast<std::size_t>(v.buffer)].size;
+  if (v.h < 1 || v.w < 1 || v.c < 1 || v.offset < 0 || v.offset + v.c > v.ld || v.h * v.w * v.ld != size)
+    throw std::invalid_argument("value does not fit its buffer");
+  values_.push_back(v);
+  return static_cast<int>(values_.size()) - 1;
+}
+
+const Value& Plan::value(int index) const {
+  if (index < 0 || index >= static_cast<int>(values_.size())) throw std::invalid_argument("no such value");
+  return values_[static_cast<std::size_t>(index)];
+}
+
+void Plan::add(std::string name, std::unique_ptr<Step> step, std::vector<int> inputs, int output) {
+  for (int input : inputs) value(input);
+  value(output);
+  steps_.push_back({std::move(name), std::move(step), std::move(inputs), output, 0});
+}
+
+int64_t Plan::chunk(int64_t n) const {
+  const int64_t most = arena_ == 0 ? kLargestChunk : kChunkFloats / arena_;
+  const int64_t size = std::clamp<int64_t>(most, 1, kLargestChunk);
+  const int64_t pieces = (n + size - 1) / size;
+  return pieces == 0 ? 1 : (n + pieces - 1) / pieces;
+}
+
+void Plan::run(const std::vector<float*>& inputs, const std::vector<float*>& outputs, int64_t n) {
+  std::lock_guard lock(mutex_);
+  const int64_t workers = threads_.count();
+  // A batch that feeds every thread is split among them, and each runs the whole network on its part: no waiting
+  // between steps. Otherwise all work on one step at a time.
+  if (workers > 1 && !profile_ && n >= workers && (n % workers == 0 || n >= 4 * workers)) {
+    threads_.run(workers, [&](int64_t i, int) {
+      run_range(*lanes_[static_cast<std::size_t>(i) + 1], inputs, outputs, n * i / workers, n * (i + 1) / workers);
+    });
+    return;
+  }
+  run_range(*lanes_[0], inputs, outputs, 0, n);
+}
+
+void Plan::run_range(Lane& lane, const std::vector<float*>& inputs, const std::vector<float*>& outputs, int64_t begin,
+                     int64_t end) {
+  using Clock = std::chrono::steady_clock;
+  const int64_t size = chunk(end - begin);
+  lane.arena.grow(arena_ * size);
+  const auto view = [&](int index, int64_t at, int64_t n) {
+    const Value& v = values_[static_cast<std::size_t>(index)];
+    const Buffer& b = buffers_[static_cast<std::size_t>(v.buffer)];
+    float* base = b.place == Place::arena    ? lane.arena.data() + b.offset * n
+                  : b.place == Place::input ? inputs[static_cast<std::size_t>(b.offset)] + b.size * at
+                                            : outputs[static_cast<std::size_t>(b.offset)] + b.size * at;
+    return View{base + v.offset, n, v.h, v.w, v.c, v.ld};
+  };
+  for (int64_t at = begin; at < end; at += size) {
+    const int64_t n = std::min(size, end - at);
+    for (Entry& entry : steps_) {
+      const auto start = profile_ ? Clock::now() : Clock::time_point();
+      lane.views.clear();
+      for (int input : entry.inputs) lane.views.push_back(view(input, at, n));
+      entry.step->run(lane.views.data(), view(entry.output, at, n), lane.runner);
+      if (profile_) entry.seconds += std::chrono::duration<double>(Clock::now() - start).count();
+    }
+  }
+}
+
+std::vector<Plan::Line> Plan::lines() const {
+  std::vector<Line> result;
+  for (const Entry& entry : steps_)
+    result.push_back({entry.name, entry.step->kind(), entry.step->weight_bytes(), entry.seconds});
+  return result;
+}
+
+void Plan::profile(bool on) {
+  std::lock_guard lock(mutex_);
+  profile_ = on;
+  if (on)
+    for (Entry& entry : steps_) entry.seconds = 0;
+}
+
+}  // namespace paring

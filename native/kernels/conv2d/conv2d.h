@@ -1,0 +1,36 @@
+// Convolutions: a step from geometry and weight. Each builder picks what suits the layer.
+#pragma once
+
+#include <array>
+#include <memory>
+
+#include "engine/step.h"
+#include "engine/weight.h"
+
+namespace paring::conv2d {
+
+struct Geometry {
+  int64_t in_h, in_w, in_c, out_h, out_w, out_c;
+  int64_t kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, top, left, groups;
+
+  int64_t taps() const { return kernel_h * kernel_w; }
+  int64_t group_in() const { return in_c / groups; }
+  int64_t group_out() const { return out_c / groups; }
+};
+
+// What happens to a sum before it is written: the bias is its start, then the second input (if the step has one) is
+// added, then it is clamped. NaN stays NaN.
+struct Epilogue {
+  const float* bias;  // [out_c] or null; copied
+  float low, high;
+  bool residual = false;
+};
+
+// Any convolution, as products of pixels and packed weights.
+std::unique_ptr<Step> make_gemm(const Geometry& g, const Weight& weight, const Epilogue& end, Isa isa);
+// Any convolution, one multiplication after the other: for kernels and groups no real network has.
+std::unique_ptr<Step> make_direct(const Geometry& g, const Weight& weight, const Epilogue& end);
+// One input and one output channel per group.
+std::unique_ptr<Step> make_depthwise(const Geometry& g, const Weight& weight, const Epilogue& end, Isa isa);
+
+}  // namespace paring::conv2d

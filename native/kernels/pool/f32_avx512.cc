@@ -1,0 +1,8 @@
+#include "kernels/pool/body.h"
+
+namespace paring::pool {
+
+extern const Kernel avx512_kernel;
+const Kernel avx512_kernel{max_window, mean_window};
+
+}  // namespace paring::pool

@@ -1,0 +1,8 @@
+#include "kernels/pool/body.h"
+
+namespace paring::pool {
+
+extern const Kernel scalar_kernel;
+const Kernel scalar_kernel{max_window, mean_window};
+
+}  // namespace paring::pool

@@ -1,0 +1,36 @@
+// Pooling: one output pixel from a window of input pixels, all channels.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "engine/isa.h"
+#include "engine/step.h"
+
+namespace paring::pool {
+
+// The part of a window that is inside the image.
+struct Window {
+  const float* in;  // its first pixel
+  int64_t rows, cols, row_step, col_step;  // counts, and floats between neighbours
+  int64_t channels;
+  float divisor;
+  float* out;
+};
+
+struct Kernel {
+  void (*max)(const Window& window);
+  void (*mean)(const Window& window);  // the sum over `divisor`
+};
+const Kernel& kernel(Isa isa);
+
+struct Axis {
+  int64_t kernel, stride, dilation, before, after;
+};
+
+std::unique_ptr<Step> make_max(const Axis& y, const Axis& x, Isa isa);
+std::unique_ptr<Step> make_avg(const Axis& y, const Axis& x, bool count_include_pad, Isa isa);
+// Windows from floor(i in / out) to ceil((i + 1) in / out); a 1 x 1 output is the mean of the whole map.
+std::unique_ptr<Step> make_adaptive_avg(Isa isa);
+
+}  // namespace paring::pool

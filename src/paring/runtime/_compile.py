@@ -1,0 +1,177 @@
+"""From a graph to the native engine's program: one function for each operator hands it to its kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+from typing import Any
+
+import numpy as np
+
+from paring._native import engine as native
+from paring.forms import Codebook, Form
+from paring.graph import Graph
+from paring.runtime._fuse import Job, fuse
+from paring.runtime._layout import Layout, Spot, lay_out
+
+_NO_BIAS = np.empty(0, np.float32)
+
+
+def compile_graph(graph: Graph, shapes: dict[str, tuple[int, ...]], isa: str, threads: int, sparse: str) -> Any:
+    """The native program of a validated graph; arguments as for :class:`paring.runtime.Engine`."""
+    layout = lay_out(graph, fuse(graph, shapes), shapes)
+    return _Compiler(graph, layout, isa, threads, sparse).program
+
+
+class _Compiler:
+    def __init__(self, graph: Graph, layout: Layout, isa: str, threads: int, sparse: str) -> None:
+        self.graph, self.layout, self.sparse = graph, layout, sparse
+        # Inputs and outputs by their numbers, then the arena's.
+        buffers = sorted(layout.buffers, key=lambda b: (("input", "output", "arena").index(b.place), b.offset))
+        rows = [(b.place, b.size, b.offset) for b in buffers]
+        self.buffers = {id(buffer): i for i, buffer in enumerate(buffers)}
+        self.numbers: dict[tuple[int, ...], int] = {}
+        self.weights: dict[tuple[str, tuple[int, ...] | None], Any] = {}
+        self.program = native.Plan(rows, layout.arena, isa, threads)
+        for job in layout.jobs:
+            inputs = [self._number(layout.spots[name]) for name in job.inputs]
+            _EMIT[job.node.op](self, job, inputs, self._number(layout.spots[job.name]))
+        for source, target in layout.copies:
+            self.program.copy("output", self._number(source), self._number(target), (1, 1), 0, 0, 0)
+
+    def _number(self, spot: Spot) -> int:
+        key = (self.buffers[id(spot.buffer)], spot.offset, spot.height, spot.width, spot.channels, spot.ld)
+        if key not in self.numbers:
+            self.numbers[key] = self.program.value(*key)
+        return self.numbers[key]
+
+    def _weight(self, name: str, columns: tuple[int, ...] | None = None) -> Any:
+        key = (name, columns)
+        if key not in self.weights:
+            self.weights[key] = native_weight(self.graph.weights[name], columns)
+        return self.weights[key]
+
+    def _vector(self, job: Job, role: str) -> np.ndarray:
+        name = job.node.weights.get(role)
+        return _NO_BIAS if name is None else self.graph.weights[name].dense().ravel()
+
+    def conv2d(self, job: Job, inputs: list[int], output: int) -> None:
+        a, weight = _attrs(job), self._weight(job.node.weights["weight"])
+        geometry = (a["stride"], a["padding"], a["dilation"], a["groups"])
+        self.program.conv2d(job.name, inputs, output, weight, self._vector(job, "bias"), *geometry, job.low, job.high)
+
+    def linear(self, job: Job, inputs: list[int], output: int) -> None:
+        weight = self._weight(job.node.weights["weight"], self.layout.columns.get(job.node.name))
+        self.program.linear(job.name, inputs, output, weight, self._vector(job, "bias"), job.low, job.high)
+
+    def unary(self, job: Job, inputs: list[int], output: int) -> None:
+        op, attrs = job.node.op, _attrs(job)
+        first, second = attrs.get("slope", attrs.get("low", 0.0)), attrs.get("high", 0.0)
+        if op == "relu":
+            op, first, second = "clip", 0.0, inf
+        self.program.unary(job.name, inputs[0], output, op, first, second)
+
+    def scale_shift(self, job: Job, inputs: list[int], output: int) -> None:
+        scale, shift = self._vector(job, "scale"), self._vector(job, "shift")
+        self.program.scale_shift(job.name, inputs[0], output, scale, shift)
+
+    def prelu(self, job: Job, inputs: list[int], output: int) -> None:
+        self.program.prelu(job.name, inputs[0], output, self._vector(job, "slope"))
+
+    def softmax(self, job: Job, inputs: list[int], output: int) -> None:
+        self.program.softmax(job.name, inputs[0], output)
+
+    def lrn(self, job: Job, inputs: list[int], output: int) -> None:
+        a = _attrs(job)
+        self.program.lrn(job.name, inputs[0], output, a["size"], a["alpha"] / a["size"], a["beta"], a["k"])
+
+    def pool(self, job: Job, inputs: list[int], output: int) -> None:
+        a, kind = _attrs(job), job.node.op.split("_")[0]
+        shape = (a["kernel"], a["stride"], a["padding"], a.get("dilation", (1, 1)), a.get("count_include_pad", False))
+        self.program.pool(job.name, inputs[0], output, kind, *shape)
+
+    def adaptive_avg_pool(self, job: Job, inputs: list[int], output: int) -> None:
+        self.program.pool(job.name, inputs[0], output, "adaptive", (1, 1), (1, 1), (0, 0, 0, 0), (1, 1), False)
+
+    def binary(self, job: Job, inputs: list[int], output: int) -> None:
+        self.program.binary(job.name, inputs, output, job.node.op)
+
+    def flatten(self, job: Job, inputs: list[int], output: int) -> None:
+        source = self.layout.spots[job.inputs[0]]
+        if _attrs(job)["order"] == "chw":
+            self.program.flatten_chw(job.name, inputs[0], output)
+            return
+        target = self.layout.spots[job.name]  # seen as a map again, to copy pixel by pixel
+        if not target.whole:
+            raise AssertionError("a flattened value has a buffer of its own")
+        as_map = Spot(target.buffer, 0, source.height, source.width, source.channels, source.channels)
+        self.program.copy(job.name, inputs[0], self._number(as_map), (1, 1), 0, 0, 0)
+
+    def concat(self, job: Job, inputs: list[int], output: int) -> None:
+        whole, at = self.layout.spots[job.name], 0
+        for name, number in zip(job.inputs, inputs, strict=True):
+            spot = self.layout.spots[name]
+            part = Spot(whole.buffer, whole.offset + at, spot.height, spot.width, spot.channels, whole.ld)
+            if part != spot:
+                self.program.copy(job.name, number, self._number(part), (1, 1), 0, 0, 0)
+            at += spot.channels
+
+    def channel_shuffle(self, job: Job, inputs: list[int], output: int) -> None:
+        self.program.channel_shuffle(job.name, inputs[0], output, _attrs(job)["groups"])
+
+    def subsample(self, job: Job, inputs: list[int], output: int) -> None:
+        self.program.copy(job.name, inputs[0], output, _attrs(job)["stride"], 0, 0, 0)
+
+    def pad(self, job: Job, inputs: list[int], output: int) -> None:
+        (top, _, left, _), (front, _) = _attrs(job)["padding"], _attrs(job)["channels"]
+        self.program.copy(job.name, inputs[0], output, (1, 1), top, left, front)
+
+
+def _attrs(job: Job) -> dict[str, Any]:
+    return dict(job.node.attrs)  # types are checked by Graph.validate
+
+
+def native_weight(form: Form, columns: tuple[int, ...] | None = None) -> Any:
+    """The engine's copy of a weight.
+
+    Args:
+        form: the weight.
+        columns: if given, the ``(H, W, C)`` of the map a fully connected layer reads: its columns stand in CHW order
+            and are brought into HWC order.
+    """
+
+    def ordered(array: np.ndarray) -> np.ndarray:
+        if columns is not None:
+            height, width, channels = columns
+            array = array.reshape(-1, channels, height * width).swapaxes(1, 2).reshape(array.shape)
+        return np.ascontiguousarray(array)
+
+    if isinstance(form, Codebook):
+        return native.Weight.codebook(form.centroids.astype(np.float32), ordered(form.indices))
+    return native.Weight.dense(ordered(form.dense()))
+
+
+#: Operator to the method that emits it; slices of channels are always views.
+_EMIT: dict[str, Callable[[_Compiler, Job, list[int], int], None]] = {
+    "conv2d": _Compiler.conv2d,
+    "linear": _Compiler.linear,
+    "scale_shift": _Compiler.scale_shift,
+    "prelu": _Compiler.prelu,
+    "softmax": _Compiler.softmax,
+    "lrn": _Compiler.lrn,
+    "max_pool": _Compiler.pool,
+    "avg_pool": _Compiler.pool,
+    "adaptive_avg_pool": _Compiler.adaptive_avg_pool,
+    "global_avg_pool": _Compiler.adaptive_avg_pool,
+    "add": _Compiler.binary,
+    "mul": _Compiler.binary,
+    "flatten": _Compiler.flatten,
+    "concat": _Compiler.concat,
+    "channel_shuffle": _Compiler.channel_shuffle,
+    "subsample": _Compiler.subsample,
+    "pad": _Compiler.pad,
+    **dict.fromkeys(
+        ("relu", "clip", "leaky_relu", "sigmoid", "tanh", "hard_sigmoid", "hard_swish", "silu", "gelu"),
+        _Compiler.unary,
+    ),
+}

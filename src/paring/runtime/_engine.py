@@ -1,0 +1,159 @@
+"""The native engine: a graph compiled once into fused steps over packed weights, then run on batches."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from paring._native import engine as native
+from paring.errors import ArgumentError, ParingError
+from paring.graph import Graph
+from paring.runtime._compile import compile_graph
+from paring.runtime.reference import checked_inputs
+
+ISAS = ("scalar", "avx2", "avx512")
+
+
+@dataclass(frozen=True)
+class StepTime:
+    """One step of the engine.
+
+    Attributes:
+        name: the node whose value it makes; of fused nodes the last one.
+        kernel: what computes it (``conv2d gemm``, ``linear sparse``, ...).
+        weight_bytes: bytes of its packed weights.
+        seconds: mean time per run.
+    """
+
+    name: str
+    kernel: str
+    weight_bytes: int
+    seconds: float
+
+
+class Engine:
+    """A compiled network.
+
+    Weights are packed for the kernels from their forms once, here. Answers are the same bits for any batch size and any
+    number of threads; between instruction sets they differ by rounding. Calls from several Python threads wait for
+    one another; the interpreter lock is released while the network runs.
+
+    Args:
+        graph: a graph that :meth:`paring.graph.Graph.validate` accepts; not changed, not kept.
+        threads: how many threads a run uses, 1 to 256.
+        isa: ``scalar``, ``avx2`` or ``avx512``; default is the environment variable ``PARING_ISA``, else the best this
+            processor has.
+        sparse: ``auto`` computes a layer from its non-zero weights where that is estimated to be faster, ``always``
+            wherever there is a kernel for it, ``never`` nowhere.
+
+    Raises:
+        GraphError: if the graph is not well formed or its values do not fit memory.
+        ArgumentError: on an impossible argument.
+    """
+
+    def __init__(self, graph: Graph, threads: int = 1, *, isa: str | None = None, sparse: str = "auto") -> None:
+        if not 1 <= threads <= 256:
+            raise ArgumentError("thread count is out of range", found=threads, expected="1 to 256")
+        if sparse not in ("auto", "always", "never"):
+            raise ArgumentError("unknown choice of sparse kernels", found=sparse, expected="auto, always or never")
+        self.isa = chosen_isa(isa)
+        self.threads = threads
+        self._graph = Graph(dict(graph.inputs), list(graph.nodes), graph.outputs)
+        shapes = graph.validate()
+        outputs = dict.fromkeys(graph.outputs)
+        self._shapes = [shapes[name] for name in outputs]
+        self._outputs = tuple(outputs)
+        self._input = next(iter(graph.inputs.values())) if len(graph.inputs) == 1 else None
+        self._rank = 0 if self._input is None else len(self._input) + 1
+        try:
+            self._program = compile_graph(graph, shapes, self.isa, threads, sparse)
+        except MemoryError:
+            raise ParingError("network does not fit memory") from None
+
+    def run(self, x: np.ndarray | Mapping[str, np.ndarray]) -> np.ndarray | dict[str, np.ndarray]:
+        """What the network answers.
+
+        Args:
+            x: float32 ``(N, *input shape)``, NHWC; a dict by input name if the graph has several inputs.
+
+        Returns:
+            float32 ``(N, *output shape)``; a dict by output name if the graph has several outputs.
+
+        Raises:
+            ArgumentError: if ``x`` does not fit the graph's inputs.
+        """
+        if (
+            type(x) is np.ndarray
+            and x.dtype == np.float32
+            and x.ndim == self._rank
+            and x.shape[1:] == self._input
+            and x.flags.c_contiguous
+        ):
+            inputs: tuple[np.ndarray, ...] = (x,)
+        else:
+            arrays = checked_inputs(self._graph, x)
+            inputs = tuple(np.ascontiguousarray(array) for array in arrays.values())
+        count = len(inputs[0]) if inputs else 0
+        outputs = tuple(np.empty((count, *shape), np.float32) for shape in self._shapes)
+        if count:
+            try:
+                self._program.run(inputs, outputs, count)
+            except MemoryError:
+                raise ParingError("batch does not fit memory", found=f"{count} examples") from None
+        if len(outputs) == 1:
+            return outputs[0]
+        return dict(zip(self._outputs, outputs, strict=True))
+
+    __call__ = run
+
+    def profile(self, x: np.ndarray | Mapping[str, np.ndarray], repeats: int = 10) -> list[StepTime]:
+        """Mean time of every step over ``repeats`` runs on ``x``, in the order in which they run."""
+        self.run(x)
+        self._program.profile(True)
+        try:
+            for _ in range(repeats):
+                self.run(x)
+            lines: list[tuple[str, str, int, float]] = self._program.lines()
+        finally:
+            self._program.profile(False)
+        return [StepTime(name, kernel, size, seconds / repeats) for name, kernel, size, seconds in lines]
+
+    @property
+    def kernels(self) -> list[tuple[str, str]]:
+        """Name and kernel of every step."""
+        return [(name, kernel) for name, kernel, _, _ in self._program.lines()]
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of packed weights in memory."""
+        return sum(size for _, _, size, _ in self._program.lines())
+
+
+def chosen_isa(isa: str | None) -> str:
+    """The instruction set to use: ``isa``, else ``PARING_ISA``, else the best this processor has.
+
+    Raises:
+        ArgumentError: if it is unknown or this processor lacks it.
+    """
+    best: str = native.best_isa()
+    source = "isa" if isa is not None else "PARING_ISA"
+    isa = isa if isa is not None else os.environ.get("PARING_ISA") or best
+    available = ISAS[: ISAS.index(best) + 1]
+    if isa not in available:
+        raise ArgumentError("instruction set is not available", where=source, found=isa, expected=", ".join(available))
+    return isa
+
+
+def info() -> dict[str, Any]:
+    """What the native engine is and can do here: the processor's best instruction set, the one in use, and for every
+    kernel table the variant that is live.
+    """
+    live = chosen_isa(None)
+    tables: dict[str, list[str]] = native.tables()
+    order = ISAS.index(live)
+    kernels = {op: [isa for isa in isas if ISAS.index(isa) <= order][-1] for op, isas in tables.items()}
+    return {"best_isa": native.best_isa(), "isa": live, "kernels": kernels}
