@@ -2,8 +2,7 @@
 
 VGG-7 is ``2x128C3 - MP2 - 2x256C3 - MP2 - 2x512C3 - MP2 - 1024FC - 10`` of Li, Zhang, Liu, "Ternary weight networks",
 arXiv 1605.04711; with a second layer of 1024 it is the network of BinaryConnect (Courbariaux et al., NIPS 2015, arXiv
-1511.00363) and of Binarized Neural Networks (arXiv 1602.02830). Both end in a linear layer, trained there with a
-squared hinge loss.
+1511.00363) and of Binarized Neural Networks (arXiv 1602.02830), which train the last layer with a squared hinge loss.
 """
 
 from __future__ import annotations
