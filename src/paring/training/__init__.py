@@ -9,6 +9,7 @@ from paring.training._augment import augmentation as augmentation
 from paring.training._augment import distort as distort
 from paring.training._batches import Batches as Batches
 from paring.training._batches import derived_seed as derived_seed
+from paring.training._batches import generator as generator
 from paring.training._checkpoint import Clock as Clock
 from paring.training._checkpoint import Interruption as Interruption
 from paring.training._checkpoint import differences as differences

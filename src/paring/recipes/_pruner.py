@@ -1,0 +1,91 @@
+"""Masks that tighten while a network trains."""
+
+from __future__ import annotations
+
+from math import ceil
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from paring.methods import apply_masks, cubic, global_masks, magnitude_mask, places, select, weights
+from paring.methods.pruning import Pruned, values
+from paring.recipes._settings import Settings
+from paring.training import generator
+
+
+class Pruner:
+    """A ``before_step`` hook: at ``settings.rounds`` evenly spaced steps, keep less.
+
+    After round ``r`` of ``R`` the fraction kept is ``cubic(1, last, r / R)``; the last mask falls at step
+    ``(R - 1) / R`` of the stage, so that the rest of it already retrains.
+
+    Args:
+        network: with :class:`Pruned` parametrisations on all weights that may be pruned.
+        optimiser: forgets the moments of pruned weights.
+        settings: ``keep``, ``keep_layers``, ``rounds``, ``bits``.
+        steps: steps of the whole stage.
+    """
+
+    def __init__(self, network: nn.Module, optimiser: torch.optim.Optimizer, settings: Settings, steps: int) -> None:
+        self.network, self.optimiser, self.settings = network, optimiser, settings
+        self.own = select(network, settings.keep_layers)
+        self.pool = [name for name in weights(network) if name not in self.own]
+        rounds = min(settings.rounds, steps)
+        self.at = {ceil(r * steps / rounds): (r + 1) / rounds for r in range(rounds)}
+
+    def __call__(self, step: int) -> None:
+        """Tighten the masks if this is one of the steps."""
+        if step not in self.at:
+            return
+        progress = self.at[step]
+        present = values(self.network, [*self.pool, *self.own])
+        masks = global_masks({n: present[n] for n in self.pool}, cubic(1.0, self.settings.keep, progress))
+        for name, keep in self.own.items():
+            masks[name] = magnitude_mask(present[name], cubic(1.0, keep, progress))
+        apply_masks(self.network, masks, bits=self.settings.bits)
+        self._forget()
+
+    def _forget(self) -> None:
+        for module in self.network.modules():
+            for chain in getattr(module, "parametrizations", {}).values():
+                if isinstance(chain[0], Pruned):
+                    for moment in self.optimiser.state.get(chain.original, {}).values():
+                        if isinstance(moment, Tensor) and moment.shape == chain[0].mask.shape:
+                            moment.mul_(chain[0].mask)
+
+
+def drop_idle(network: nn.Module, images: Tensor, seed: int, *, bits: int = 32) -> int:
+    """Prune weights and biases that change no answer: those whose gradient is exactly zero on all these images.
+
+    A unit nothing reads, or one that never fires, leaves such weights behind; magnitude alone keeps them. The
+    gradient is that of a random combination of the answers, so it does not vanish because an answer is right.
+
+    Args:
+        network: with :class:`Pruned` parametrisations.
+        images: prepared, ``(N, C, H, W)``.
+        seed: of the random combination.
+        bits: width the survivors are trained in.
+
+    Returns:
+        number of parameters dropped that were not zero.
+    """
+    network.eval()
+    found = places(network)
+    tensors = {}
+    for name, place in found.items():
+        chain = getattr(place.module, "parametrizations", {})
+        if place.tensor in chain and isinstance(chain[place.tensor][0], Pruned):
+            tensors[name] = chain[place.tensor].original
+    reach = {name: np.zeros(tuple(tensor.shape), bool) for name, tensor in tensors.items()}
+    random = generator(seed, "idle")
+    for start in range(0, len(images), 512):
+        network.zero_grad()
+        answers = network(images[start : start + 512])
+        (answers * torch.randn(answers.shape, generator=random)).sum().backward()
+        for name, tensor in tensors.items():
+            if tensor.grad is not None:
+                reach[name] |= tensor.grad.numpy() != 0
+    network.zero_grad()
+    network.train()
+    return apply_masks(network, reach, bits=bits)
