@@ -379,7 +379,9 @@ def _per_channel(low: Lowering, const: Const, channels: int, shape: tuple[int, .
         raise low.refusal("constant does not fit", found=tuple(const.tensor.shape), expected=shape) from None
     corner: tuple[slice, ...] = (slice(0, 1), slice(None), *[slice(0, 1)] * (len(shape) - 2))
     column = full[corner]
-    if not torch.equal(full, column.expand(shape)):
+    own = (1,) * (len(shape) - const.tensor.ndim) + tuple(const.tensor.shape)
+    only_channels = prod(own) == own[1]
+    if not only_channels and not torch.equal(full, column.expand(shape)):
         raise low.refusal(
             "constant differs within a channel", found=tuple(const.tensor.shape), expected=f"({channels}, 1, 1)"
         )

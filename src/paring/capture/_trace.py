@@ -45,19 +45,22 @@ def outline(module: nn.Module, example: Any) -> Graph:
 
 def quick_trace(module: nn.Module, example: Any) -> Program:
     """The module's calls in eval mode, nothing computed but what does not depend on the input."""
+    return record(module, example)[0]
+
+
+def record(module: nn.Module, example: Any) -> tuple[Program, Recorder]:
+    """The same, with the recorder, which knows the shapes."""
     with as_plain(module), torch.no_grad():
         examples = examples_for(module, example)
-        recorder = _Recorder(module)
+        recorder = Recorder(module)
         inputs = [recorder.enter(tensor) for tensor in examples]
         with recorder.following(), recorder:
             answer = module(*examples)
     answers = list(answer.values()) if isinstance(answer, dict) else answer
     outputs = [recorder.refs[id(t)] for t in (answers if isinstance(answers, list | tuple) else [answers])]
-    named = [
-        (f"x{i + 1}" if len(inputs) > 1 else "x", ref, tuple(t.shape))
-        for i, (ref, t) in enumerate(zip(inputs, examples, strict=True))
-    ]
-    return recognised(Program(named, recorder.constants, recorder.names, recorder.calls, outputs))
+    names = ["x"] if len(inputs) == 1 else [f"x{i + 1}" for i in range(len(inputs))]
+    entries = [(name, ref, tuple(t.shape)) for name, ref, t in zip(names, inputs, examples, strict=True)]
+    return recognised(Program(entries, recorder.constants, recorder.names, recorder.calls, outputs)), recorder
 
 
 @contextmanager
@@ -104,7 +107,7 @@ class Unfilled(Form):
     from_arrays = Dense.from_arrays
 
 
-class _Recorder(TorchDispatchMode):
+class Recorder(TorchDispatchMode):
     """Records aten calls. ``live`` holds the references of tensors that depend on the input."""
 
     def __init__(self, module: nn.Module) -> None:
@@ -151,6 +154,10 @@ class _Recorder(TorchDispatchMode):
         finally:
             before.remove()
             after.remove()
+
+    def shape(self, ref: Ref) -> tuple[int, ...]:
+        """Of a tensor that was seen, batch included."""
+        return tuple(self.kept[ref.number].shape)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}

@@ -12,9 +12,10 @@ Importing this package does not import torch; building a network does. How to ad
 from paring.zoo._checkpoint import LoadReport as LoadReport
 from paring.zoo._checkpoint import load_weights as load_weights
 from paring.zoo._registry import Card as Card
+from paring.zoo._registry import arguments as arguments
 from paring.zoo._registry import card as card
 from paring.zoo._registry import create as create
 from paring.zoo._registry import names as list
 from paring.zoo._registry import register as register
 
-__all__ = ["Card", "LoadReport", "card", "create", "list", "load_weights", "register"]
+__all__ = ["Card", "LoadReport", "arguments", "card", "create", "list", "load_weights", "register"]

@@ -126,6 +126,17 @@ def create(name: str, **kwargs: Any) -> nn.Module:
     return builder(**kwargs)
 
 
+def arguments(name: str) -> tuple[str, ...]:
+    """Names of the keyword arguments :func:`create` takes for a network.
+
+    Raises:
+        ArgumentError: on an unknown name, with the nearest ones.
+        ParingError: if PyTorch is not installed.
+    """
+    _find(name)
+    return tuple(inspect.signature(_BUILDERS[name]).parameters)
+
+
 def card(name: str) -> Card:
     """The card of a network.
 

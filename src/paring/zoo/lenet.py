@@ -241,7 +241,7 @@ register(
         macs=266_200,
         resolution=(28, 28),
         channels=1,
-        accuracy={"MNIST top-1 %": (98.36, "reference of Deep Compression, arXiv 1510.00149")},
+        accuracy={"MNIST test %": (98.36, "reference of Deep Compression, arXiv 1510.00149")},
         traps=("ReLU as in the compression papers; the 1998 network squashed",),
     ),
 )(LeNet300100)
@@ -255,7 +255,7 @@ register(
         macs=2_293_000,
         resolution=(28, 28),
         channels=1,
-        accuracy={"MNIST top-1 %": (99.20, "reference of Deep Compression, arXiv 1510.00149")},
+        accuracy={"MNIST test %": (99.20, "reference of Deep Compression, arXiv 1510.00149")},
         traps=(
             "no activation after the convolutions or the pools; many ports add one and are another network",
             "Han's tables count two operations per multiply-accumulate",
@@ -273,8 +273,8 @@ register(
         resolution=(32, 32),
         channels=1,
         accuracy={
-            "MNIST top-1 %": (99.05, "the paper, no distortions (from memory)"),
-            "MNIST top-1 %, distortions": (99.2, "the paper (from memory)"),
+            "MNIST test %": (99.05, "the paper, no distortions (from memory)"),
+            "MNIST test %, distortions": (99.2, "the paper (from memory)"),
         },
         traps=(
             "C3 reads only some maps: 1,516 parameters, not 2,416",
