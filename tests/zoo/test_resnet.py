@@ -50,7 +50,7 @@ def test_stride_in_the_first_1x1_as_in_the_paper(depth, mega, paper):
 
 @pytest.mark.parametrize("depth", STAGES)
 def test_trains(depth):
-    check_trains_and_keeps_images_apart(quick(f"resnet{depth}", num_classes=5), (3, 48, 48))
+    check_trains_and_keeps_images_apart(quick(f"resnet{depth}", num_classes=5), (3, 32, 32))
 
 
 def test_paper_stride_trains_and_fresh_weights_are_at_hes_scale():

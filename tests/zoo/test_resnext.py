@@ -48,7 +48,7 @@ def test_templates_of_equal_cost(groups, width):
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_trains(name):
-    check_trains_and_keeps_images_apart(quick(name, num_classes=5), (3, 48, 48))
+    check_trains_and_keeps_images_apart(quick(name, num_classes=5), (3, 32, 32))
 
 
 def test_grouped_convolutions():

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("torch")
-from paring import zoo  # noqa: E402
+from paring import zoo
 
 PAGES = sorted((Path(__file__).parents[2] / "docs" / "zoo").glob("*.md"))
 
