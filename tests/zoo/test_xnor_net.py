@@ -1,3 +1,7 @@
+import gzip
+import os
+from pathlib import Path
+
 import pytest
 import torch
 from _macs import check_card, check_trains_and_keeps_images_apart, macs, on_meta, parameters, quick
@@ -8,7 +12,7 @@ from paring.errors import ArgumentError
 from paring.layers import BinaryConv2d, center_and_clip
 from paring.zoo.xnor_net import BinaryBlock
 
-NAMES = [f"{kind}_{net}" for net in ("alexnet", "resnet18", "vgg_small") for kind in ("bwn", "xnor_net")]
+NAMES = [f"{kind}_{net}" for net in ("alexnet", "resnet18", "vgg_small", "lenet_5") for kind in ("bwn", "xnor_net")]
 
 
 def split(model):
@@ -100,7 +104,9 @@ class Doubled(nn.Module):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_trains(name):
-    if name.endswith("vgg_small"):
+    if name.endswith("lenet_5"):
+        shape, kwargs = (1, 28, 28), {}
+    elif name.endswith("vgg_small"):
         shape, kwargs = (3, 32, 32), {"width_mult": 0.125}
     else:
         side = 224 if "alexnet" in name else 64
@@ -109,13 +115,43 @@ def test_trains(name):
     for module in model.modules():
         if isinstance(module, nn.Dropout2d):
             module.p = 0.0
-    assert center_and_clip(model) >= 6
+    assert center_and_clip(model) == sum(isinstance(m, BinaryConv2d) for m in model.modules()) >= 2
     check_trains_and_keeps_images_apart(Doubled(model), shape)
 
 
 def test_released_network_leaves_out_k():
     model = on_meta("xnor_net_vgg_small", inputs="sign")
     assert {m.inputs for m in model.modules() if isinstance(m, BinaryConv2d)} == {"sign"}
+
+
+@pytest.mark.slow
+def test_xnor_net_learns_mnist():
+    """All training rules at once: one epoch of the binary LeNet-5, signs and K, gets 97 % of the test digits."""
+    if not os.environ.get("PARING_DATA"):
+        pytest.skip("PARING_DATA is not set")
+    sets = [_mnist(Path(os.environ["PARING_DATA"]) / "mnist", name) for name in ("train", "t10k")]
+    torch.manual_seed(0)
+    (images, labels), (test_images, test_labels) = sets
+    model = zoo.create("xnor_net_lenet_5")
+    optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=len(images) // 100)
+    for rows in torch.randperm(len(images)).split(100):
+        center_and_clip(model)
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(images[rows]), labels[rows]).backward()
+        optimizer.step()
+        schedule.step()
+    center_and_clip(model)
+    with torch.inference_mode():
+        right = (model.eval()(test_images).argmax(1) == test_labels).float().mean()
+    assert right > 0.97
+
+
+def _mnist(folder, name):
+    pixels = gzip.decompress((folder / f"{name}-images-idx3-ubyte.gz").read_bytes())[16:]
+    labels = gzip.decompress((folder / f"{name}-labels-idx1-ubyte.gz").read_bytes())[8:]
+    images = torch.frombuffer(bytearray(pixels), dtype=torch.uint8).view(-1, 1, 28, 28)
+    return (images / 255 - 0.1307) / 0.3081, torch.frombuffer(bytearray(labels), dtype=torch.uint8).long()
 
 
 def test_bad_arguments():

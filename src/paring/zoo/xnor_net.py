@@ -1,4 +1,4 @@
-"""Binary-Weight-Networks and XNOR-Net: AlexNet, ResNet-18 and the small VGG with binary inner layers.
+"""Binary-Weight-Networks and XNOR-Net: AlexNet, ResNet-18, small VGG and LeNet-5 with binary inner layers.
 
 Rastegari, Ordonez, Redmon, Farhadi, "XNOR-Net: ImageNet classification using binary convolutional neural networks",
 ECCV 2016, arXiv 1603.05279. The arithmetic and the training rules are in :mod:`paring.layers`. The first and the last
@@ -6,6 +6,8 @@ layer stay real. Binary layers have no bias: the batch norm behind it, or in fro
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from torch import Tensor, nn
 
@@ -63,39 +65,29 @@ class BinaryBlock(nn.Sequential):
             self.pool = pool
 
 
-class BinaryAlexNet(nn.Module):
-    """AlexNet without groups and LRN, with batch norm; fully connected layers as convolutions, conv2 to fc7 binary."""
+class BinaryNet(nn.Module):
+    """Real ``stem``, binary ``features`` and ``classifier``, real ``last``, mean over what places are left.
 
-    def __init__(self, inputs: str, width_mult: float, num_classes: int, in_channels: int, dropout: float) -> None:
+    Fully connected layers are convolutions, so that larger images give more places. Where binary blocks end in a
+    convolution, a batch norm and a ReLU stand in front of the last layer.
+    """
+
+    def __init__(
+        self, stem: nn.Sequential, features: list[nn.Module], classifier: list[nn.Module], last: nn.Conv2d, inputs: str
+    ) -> None:
         super().__init__()
-        first, second, third, fourth, wide = (max(1, round(c * width_mult)) for c in (96, 256, 384, 256, 4096))
-        self.stem = nn.Sequential(
-            nn.Conv2d(in_channels, first, 11, stride=4, padding=2, bias=False),
-            nn.BatchNorm2d(first, eps=1e-3 if inputs == "real" else 1e-5),
-            nn.ReLU(),
-            nn.MaxPool2d(3, stride=2),
-        )
-        self.features = nn.Sequential(
-            BinaryBlock(first, second, 5, padding=2, pool=nn.MaxPool2d(3, stride=2), inputs=inputs),
-            BinaryBlock(second, third, 3, padding=1, inputs=inputs),
-            BinaryBlock(third, third, 3, padding=1, inputs=inputs),
-            BinaryBlock(third, fourth, 3, padding=1, pool=nn.MaxPool2d(3, stride=2), inputs=inputs),
-        )
-        self.classifier = nn.Sequential(
-            nn.Dropout2d(dropout),
-            BinaryBlock(fourth, wide, 6, inputs=inputs),
-            nn.Dropout2d(dropout),
-            BinaryBlock(wide, wide, 1, inputs=inputs),
-        )
-        if inputs != "real":  # the last binary block ends in a convolution
-            self.classifier.extend([nn.BatchNorm2d(wide, eps=1e-3), nn.ReLU()])
-        self.last = nn.Conv2d(wide, num_classes, 1, bias=False)
+        self.stem = stem
+        self.features = nn.Sequential(*features)
+        self.classifier = nn.Sequential(*classifier)
+        if inputs != "real":
+            self.classifier.extend([nn.BatchNorm2d(last.in_channels, eps=1e-3), nn.ReLU()])
+        self.last = last
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.flatten = nn.Flatten()
         init_he(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, channels, H, W) -> (N, classes), no softmax; images larger than 224 pixels are averaged over places."""
+        """(N, channels, H, W) -> (N, classes), no softmax."""
         x = self.last(self.classifier(self.features(self.stem(x))))
         return self.flatten(self.avgpool(x))
 
@@ -127,13 +119,12 @@ class BinaryResNet18(nn.Module):
     def __init__(
         self,
         inputs: str,
-        width_mult: float,
+        widths: list[int],
         binary_shortcut: bool,
         num_classes: int,
         in_channels: int,
     ) -> None:
         super().__init__()
-        widths = [max(1, round(c * width_mult)) for c in (64, 128, 256, 512)]
         channels = widths[0]
         self.stem = nn.Sequential(
             nn.Conv2d(in_channels, channels, 7, stride=2, padding=3, bias=False),
@@ -160,36 +151,6 @@ class BinaryResNet18(nn.Module):
         return self.fc(self.flatten(self.avgpool(x)))
 
 
-class BinarySmallVGG(nn.Module):
-    """The BinaryConnect network: six 3x3 convolutions, two hidden layers of 1024; all but first and last binary."""
-
-    def __init__(self, inputs: str, width_mult: float, num_classes: int, in_channels: int) -> None:
-        super().__init__()
-        widths = [max(1, round(c * width_mult)) for c in (128, 128, 256, 256, 512, 512, 1024)]
-        first = nn.Conv2d(in_channels, widths[0], 3, padding=1, bias=False)
-        self.stem = nn.Sequential(first, nn.BatchNorm2d(widths[0]), nn.ReLU())
-        self.features = nn.Sequential()
-        for number in range(1, 6):
-            pool = nn.MaxPool2d(2) if number % 2 else None
-            self.features.append(
-                BinaryBlock(widths[number - 1], widths[number], 3, padding=1, pool=pool, inputs=inputs)
-            )
-        self.classifier = nn.Sequential(
-            BinaryBlock(widths[5], widths[6], 4, inputs=inputs), BinaryBlock(widths[6], widths[6], 1, inputs=inputs)
-        )
-        if inputs != "real":
-            self.classifier.extend([nn.BatchNorm2d(widths[6], eps=1e-3), nn.ReLU()])
-        self.last = nn.Conv2d(widths[6], num_classes, 1)
-        self.avgpool = nn.AdaptiveAvgPool2d(1)
-        self.flatten = nn.Flatten()
-        init_he(self)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, channels, 32, 32) -> (N, classes), no softmax."""
-        x = self.last(self.classifier(self.features(self.stem(x))))
-        return self.flatten(self.avgpool(x))
-
-
 _TRAPS = (
     "32 times smaller is against float32 with every layer binary; with the first and last real AlexNet shrinks 10.5x",
     "the authors' released code leaves K out (inputs='sign'); the paper puts K's worth under 1 point",
@@ -198,29 +159,25 @@ _TRAPS = (
 )
 
 
-def _imagenet(parameters: int, macs: float, top1: float, top5: float) -> Card:
-    accuracy = {
-        "ImageNet 2012 val top-1 %": (top1, "the paper, table 1 or 2"),
-        "ImageNet 2012 val top-5 %": (top5, "the paper, table 1 or 2"),
-    }
-    return Card(paper=PAPER, year=2016, parameters=parameters, macs=macs * 1e6, accuracy=accuracy, traps=_TRAPS)
-
-
-def _cifar(parameters: int, macs: float, accuracy: float) -> Card:
-    scores = {"CIFAR-10 test %": (accuracy, "the paper, section 4")}
+def _card(parameters: int, mmacs: float, accuracy: dict[str, float], side: int = 224, channels: int = 3) -> Card:
     return Card(
         paper=PAPER,
         year=2016,
         parameters=parameters,
-        macs=macs * 1e6,
-        resolution=(32, 32),
-        accuracy=scores,
-        traps=_TRAPS[1:3],
+        macs=mmacs * 1e6,
+        resolution=(side, side),
+        channels=channels,
+        accuracy={label: (value, "the paper") for label, value in accuracy.items()},
+        traps=_TRAPS,
     )
 
 
-@register("bwn_alexnet", card=_imagenet(62_386_912, 1135.26, 56.8, 79.4), inputs="real", dropout=0.1)
-@register("xnor_net_alexnet", card=_imagenet(62_387_104, 1135.26, 44.2, 69.2))
+def _imagenet(top1: float, top5: float) -> dict[str, float]:
+    return {"ImageNet 2012 val top-1 %": top1, "ImageNet 2012 val top-5 %": top5}
+
+
+@register("bwn_alexnet", card=_card(62_386_912, 1135.26, _imagenet(56.8, 79.4)), inputs="real", dropout=0.1)
+@register("xnor_net_alexnet", card=_card(62_387_104, 1135.26, _imagenet(44.2, 69.2)))
 def binary_alexnet(
     *,
     inputs: str = "scaled",
@@ -228,7 +185,7 @@ def binary_alexnet(
     num_classes: int = 1000,
     in_channels: int = 3,
     dropout: float = 0.0,
-) -> BinaryAlexNet:
+) -> BinaryNet:
     """AlexNet as a Binary-Weight-Network or XNOR-Net, for images of at least 223 pixels.
 
     Args:
@@ -241,12 +198,26 @@ def binary_alexnet(
     Raises:
         ArgumentError: on other inputs or a width that is not positive.
     """
-    _check(inputs, width_mult)
-    return BinaryAlexNet(inputs, width_mult, num_classes, in_channels, dropout)
+    first, second, third, fourth, wide = _widths(inputs, width_mult, (96, 256, 384, 256, 4096))
+    stem = nn.Sequential(
+        nn.Conv2d(in_channels, first, 11, stride=4, padding=2, bias=False),
+        nn.BatchNorm2d(first, eps=1e-3 if inputs == "real" else 1e-5),
+        nn.ReLU(),
+        nn.MaxPool2d(3, stride=2),
+    )
+    features: list[nn.Module] = [
+        BinaryBlock(first, second, 5, padding=2, pool=nn.MaxPool2d(3, stride=2), inputs=inputs),
+        BinaryBlock(second, third, 3, padding=1, inputs=inputs),
+        BinaryBlock(third, third, 3, padding=1, inputs=inputs),
+        BinaryBlock(third, fourth, 3, padding=1, pool=nn.MaxPool2d(3, stride=2), inputs=inputs),
+    ]
+    fc6, fc7 = BinaryBlock(fourth, wide, 6, inputs=inputs), BinaryBlock(wide, wide, 1, inputs=inputs)
+    classifier = [nn.Dropout2d(dropout), fc6, nn.Dropout2d(dropout), fc7]
+    return BinaryNet(stem, features, classifier, nn.Conv2d(wide, num_classes, 1, bias=False), inputs)
 
 
-@register("bwn_resnet18", card=_imagenet(11_689_512, 1814.07, 60.8, 83.0), inputs="real")
-@register("xnor_net_resnet18", card=_imagenet(11_689_640, 1814.07, 51.2, 73.2))
+@register("bwn_resnet18", card=_card(11_689_512, 1814.07, _imagenet(60.8, 83.0)), inputs="real")
+@register("xnor_net_resnet18", card=_card(11_689_640, 1814.07, _imagenet(51.2, 73.2)))
 def binary_resnet18(
     *,
     inputs: str = "scaled",
@@ -267,19 +238,20 @@ def binary_resnet18(
     Raises:
         ArgumentError: on other inputs or a width that is not positive.
     """
-    _check(inputs, width_mult)
-    return BinaryResNet18(inputs, width_mult, binary_shortcut, num_classes, in_channels)
+    return BinaryResNet18(
+        inputs, _widths(inputs, width_mult, (64, 128, 256, 512)), binary_shortcut, num_classes, in_channels
+    )
 
 
-@register("bwn_vgg_small", card=_cifar(14_029_706, 616.97, 90.12), inputs="real")
-@register("xnor_net_vgg_small", card=_cifar(14_029_962, 616.97, 89.83))
+@register("bwn_vgg_small", card=_card(14_029_706, 616.97, {"CIFAR-10 test %": 90.12}, 32), inputs="real")
+@register("xnor_net_vgg_small", card=_card(14_029_962, 616.97, {"CIFAR-10 test %": 89.83}, 32))
 def binary_vgg_small(
     *,
     inputs: str = "scaled",
     width_mult: float = 1.0,
     num_classes: int = 10,
     in_channels: int = 3,
-) -> BinarySmallVGG:
+) -> BinaryNet:
     """The BinaryConnect network for 32x32 images as a Binary-Weight-Network or XNOR-Net.
 
     Args:
@@ -291,12 +263,53 @@ def binary_vgg_small(
     Raises:
         ArgumentError: on other inputs or a width that is not positive.
     """
-    _check(inputs, width_mult)
-    return BinarySmallVGG(inputs, width_mult, num_classes, in_channels)
+    widths = _widths(inputs, width_mult, (128, 128, 256, 256, 512, 512, 1024))
+    first = nn.Conv2d(in_channels, widths[0], 3, padding=1, bias=False)
+    stem = nn.Sequential(first, nn.BatchNorm2d(widths[0]), nn.ReLU())
+    features: list[nn.Module] = []
+    for number in range(1, 6):
+        pool = nn.MaxPool2d(2) if number % 2 else None
+        features.append(BinaryBlock(widths[number - 1], widths[number], 3, padding=1, pool=pool, inputs=inputs))
+    fc1, fc2 = BinaryBlock(widths[5], widths[6], 4, inputs=inputs), BinaryBlock(widths[6], widths[6], 1, inputs=inputs)
+    return BinaryNet(stem, features, [fc1, fc2], nn.Conv2d(widths[6], num_classes, 1), inputs)
 
 
-def _check(inputs: str, width_mult: float) -> None:
+#: The paper has no LeNet; XNOR-Net's is a PyTorch port's of the authors' code, of signs without K.
+_PORT = {"MNIST test %": (99.23, "XNOR-Net-PyTorch, README")}
+
+
+@register("bwn_lenet_5", card=_card(431_650, 2.29, {}, 28, 1), inputs="real")
+@register("xnor_net_lenet_5", card=replace(_card(431_690, 2.29, {}, 28, 1), accuracy=_PORT))
+def binary_lenet_5(
+    *,
+    inputs: str = "scaled",
+    width_mult: float = 1.0,
+    num_classes: int = 10,
+    in_channels: int = 1,
+) -> BinaryNet:
+    """Caffe's LeNet-5 for 28x28 images with its second and third layer binary: one to try things on.
+
+    Args:
+        inputs: "real" (Binary-Weight-Network), "sign" (XNOR-Net as the authors released it) or "scaled" (with K).
+        width_mult: every layer's channels are multiplied by it.
+        num_classes: outputs.
+        in_channels: channels of the image.
+
+    Raises:
+        ArgumentError: on other inputs or a width that is not positive.
+    """
+    first, second, wide = _widths(inputs, width_mult, (20, 50, 500))
+    conv = nn.Conv2d(in_channels, first, 5, bias=False)
+    stem = nn.Sequential(conv, nn.BatchNorm2d(first), nn.ReLU(), nn.MaxPool2d(2))
+    features: list[nn.Module] = [BinaryBlock(first, second, 5, pool=nn.MaxPool2d(2), inputs=inputs)]
+    fc1 = BinaryBlock(second, wide, 4, inputs=inputs)
+    return BinaryNet(stem, features, [fc1], nn.Conv2d(wide, num_classes, 1), inputs)
+
+
+def _widths(inputs: str, width_mult: float, channels: tuple[int, ...]) -> list[int]:
+    """Channels times the multiplier, at least 1, once both arguments are found to be possible."""
     if inputs not in INPUTS:
         raise ArgumentError("unknown kind of inputs", found=repr(inputs), expected=" or ".join(INPUTS))
     if width_mult <= 0:
         raise ArgumentError("width is not positive", found=width_mult)
+    return [max(1, round(count * width_mult)) for count in channels]
