@@ -1,5 +1,6 @@
 """Methods in a row, with data and fine-tuning between. Needs torch."""
 
+from paring.recipes._job import STAGES as STAGES
 from paring.recipes._presets import PRESETS as PRESETS
 from paring.recipes._presets import default_preset as default_preset
 from paring.recipes._presets import preset as preset
@@ -7,5 +8,4 @@ from paring.recipes._settings import Phase as Phase
 from paring.recipes._settings import Settings as Settings
 from paring.recipes._settings import centroid_targets as centroid_targets
 from paring.recipes._settings import keep_targets as keep_targets
-from paring.recipes.deep_compression import STAGES as STAGES
 from paring.recipes.deep_compression import deep_compression as deep_compression

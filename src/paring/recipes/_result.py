@@ -53,15 +53,16 @@ def write_result(
     data: Dataset,
     path: Path,
     folder: Path,
+    coding: str,
     say: Callable[[str], None],
 ) -> None:
-    """Write the file in both codings and complete the record with their bytes."""
+    """Write the file, and beside it one in the paper's coding, and complete the record with their bytes."""
     exact = forms(trained)
     height, width, channels = data.preparation.shape
     graph = graph_with_forms(plain, exact, (channels, height, width))
     provenance = {"recipe": record.recipe, "network": record.network, "data": data.name.partition(":")[0]}
     contents = Contents(graph, data.preparation, data.classes, {**provenance, "paring": __version__})
-    written = write(path, contents)
+    written = write(path, contents, coding)
     paper = write(folder / f"{record.network}.paper.pare", contents, coding="huffman")
     ours, theirs = ({row.name: row.size for row in table.rows} for table in (written, paper))
     record.layers = [_layer(trained, name, form, ours.get(name), theirs.get(name)) for name, form in exact.items()]

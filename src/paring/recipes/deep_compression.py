@@ -9,46 +9,25 @@ centroids, 16-bit numbers, shared biases, idle weights dropped. See ``docs/recip
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
 
-from paring.data import Dataset, load
+from paring.data import Dataset
 from paring.errors import ArgumentError
-from paring.methods import forms, places, prune, select, share, weights
-from paring.methods.half import halve
-from paring.recipes._folder import RunFolder, resume_optimiser, write_arrays
+from paring.recipes._inputs import Network, maker, open_sets
+from paring.recipes._job import STAGES, Job
 from paring.recipes._presets import default_preset, preset
-from paring.recipes._pruner import Pruner, drop_idle
-from paring.recipes._result import machine, write_result
-from paring.recipes._settings import Phase, Settings
-from paring.record import Record, Stage
-from paring.training import (
-    Batches,
-    Clock,
-    Loss,
-    Position,
-    cross_entropy,
-    derived_seed,
-    distillation,
-    error_rate,
-    fit,
-    optimiser,
-    write_atomic,
-)
-
-#: The stages that train, in order.
-STAGES = ("train", "prune", "retrain", "share", "tune")
+from paring.recipes._settings import Settings
+from paring.record import Record
+from paring.training import Clock
 
 
 def deep_compression(
-    network: str | Callable[[], nn.Module],
-    data: str,
+    network: Network,
+    data: str | tuple[Dataset, Dataset],
     run: str | Path,
     *,
     settings: Settings | str | None = None,
@@ -56,6 +35,7 @@ def deep_compression(
     until: str | None = None,
     restart: str | None = None,
     output: str | Path | None = None,
+    coding: str = "adaptive",
     network_args: Mapping[str, Any] | None = None,
     data_args: Mapping[str, Any] | None = None,
     hold_out: int = 0,
@@ -70,15 +50,16 @@ def deep_compression(
 
     Args:
         network: zoo name, or a function that makes the network with fresh random weights.
-        data: data set, ``kind:where``.
+        data: data set, ``kind:where``; or a training set and a test set that are already loaded.
         run: the run folder; made if missing.
         settings: a :class:`Settings`, a preset's name, or ``None`` for the preset made for the network.
         seed: everything random is derived from it.
         until: stop after this stage (one of ``STAGES``) and write no file.
         restart: do this stage and all later ones again.
         output: where the `.pare` file goes; ``RUN/<network>.pare`` if not given.
+        coding: of the `.pare` file, ``adaptive`` or ``huffman``.
         network_args: arguments for the zoo's builder.
-        data_args: arguments for :func:`paring.data.load` (``size``, ``mean``, ``std``, ``limit``).
+        data_args: arguments for :func:`paring.data.load` (``size``, ``mean``, ``std``, ``limit``), if it is to load.
         hold_out: train without the last so many training images and test on them instead of the test set.
         threads: torch's threads while it runs; the bits of the result depend on it. The present number if not given.
         checkpoint_seconds: at most so long between two checkpoints of a stage in hand; 0 for none.
@@ -97,7 +78,9 @@ def deep_compression(
         DataError, GraphError, OutputError: as the parts raise them.
         KeyboardInterrupt: after Ctrl-C, when the step was finished and saved.
     """
-    name, chosen = _resolved(network, settings)
+    name = network if isinstance(network, str) else getattr(network, "__name__", "network")
+    settings = default_preset(name) if settings is None else settings
+    chosen = preset(settings) if isinstance(settings, str) else settings
     for stage in (until, restart):
         if stage is not None and stage not in STAGES:
             raise ArgumentError("no such stage", found=repr(stage), expected=" or ".join(STAGES))
@@ -105,335 +88,11 @@ def deep_compression(
     torch.set_num_threads(threads or before)
     torch.set_flush_denormal(True)  # moments of pruned weights fade into denormals, which are slow
     try:
-        sets = _data(data, network, hold_out, data_args)
-        job = _Job(name, _builder(network, sets.train, network_args), chosen, sets, seed, Path(run), say, progress)
+        sets = open_sets(data, network, hold_out, data_args)
+        job = Job(name, maker(network, sets.train, network_args), chosen, sets, seed, Path(run), say, progress)
         job.clock = partial(Clock, checkpoint_seconds, checkpoint_steps)
-        return job.run(until, restart, Path(output) if output else None, list(commands), data)
+        job.coding = coding
+        return job.run(until, restart, Path(output) if output else None, list(commands))
     finally:
         torch.set_num_threads(before)
         torch.set_flush_denormal(False)
-
-
-@dataclass
-class _Sets:
-    """Training set, and the set errors are over, prepared."""
-
-    train: Dataset
-    images: Tensor
-    labels: np.ndarray
-    title: str
-
-
-class _Job:
-    """One call of the recipe."""
-
-    clock: Callable[[], Clock] = Clock
-
-    def __init__(
-        self,
-        name: str,
-        build: Callable[[], nn.Module],
-        settings: Settings,
-        sets: _Sets,
-        seed: int,
-        folder: Path,
-        say: Callable[[str], None],
-        progress: bool,
-    ) -> None:
-        self.name, self.settings, self.sets, self.seed = name, settings, sets, seed
-        self.say, self.progress = say, progress
-        self.make = build
-        plain = self.build()
-        _check_targets(plain, settings)
-        self.stages = tuple(stage for stage in STAGES if _wanted(settings, stage))
-        self.weighted = sum(getattr(p.module, p.tensor).numel() for p in weights(plain).values())
-        self.folder = RunFolder(folder, self.stages, self._identity())
-
-    def run(
-        self, until: str | None, restart: str | None, output: Path | None, commands: list[str], data: str
-    ) -> Record:
-        if restart:
-            self.folder.forget_from(restart)
-        self.folder.check()
-        done: list[Stage] = []
-        wanted = self.stages[: self.stages.index(until) + 1] if until in self.stages else self.stages
-        for stage in wanted:
-            done.append(self._stage(stage))
-        record = Record(
-            recipe="deep-compression",
-            network=self.name,
-            data=data,
-            seed=self.seed,
-            test_set=self.sets.title,
-            test_images=len(self.sets.labels),
-            classes=self.sets.train.classes,
-            settings=self.settings.to_json(),
-            commands=commands,
-            machine=machine(),
-            stages=done,
-        )
-        baseline = self._restored("train")
-        arrays = {name: form.dense() for name, form in forms(baseline).items()}
-        write_arrays(self.folder.path / "baseline.npz", arrays)
-        record.baseline, record.baseline_error = "baseline.npz", done[0].test_error
-        record.float_bytes = 4 * sum(array.size for array in arrays.values())
-        if until is None:
-            last = self._restored(self.stages[-1])
-            path = output or self.folder.path / f"{self.name}.pare"
-            write_result(record, last, self.build(), self.sets.train, path, self.folder.path, self.say)
-            record.final_error = done[-1].test_error
-        write_atomic(self.folder.path / "record.json", record.to_json().encode())
-        return record
-
-    # --- stages --------------------------------------------------------------------------------------------------
-
-    def _stage(self, stage: str) -> Stage:
-        """Do a stage, or the rest of it, unless it is finished; its record either way."""
-        network = self.build()
-        if (record := self.folder.restore(stage, network)) is not None:
-            self.say(f"{stage}: done before, {_summary(record)}")
-            return record
-        resumed = self.folder.running_network(stage, network)
-        state: dict[str, Tensor] = {}
-        if resumed is None:
-            network = self._restored(self.stages[self.stages.index(stage) - 1]) if stage != "train" else network
-            note, position = self._begin(stage, network), Position()
-        else:
-            position, note, state = resumed
-            self.say(f"{stage}: going on at epoch {position.epoch + 1}, batch {position.step + 1}")
-        phase: Phase | None = getattr(self.settings, stage, None)
-        if phase is not None and phase.epochs:
-            self._train(stage, phase, network, position, note, state)
-        if stage == "prune":
-            note = self._after_pruning(network)
-        record = Stage(
-            name=stage,
-            note=note,
-            epochs=phase.epochs if phase else 0,
-            seconds=round(position.seconds, 3),
-            train_loss=position.last_loss if position.epoch else None,
-            test_error=error_rate(network, self.sets.images, self.sets.labels),
-            weights=self.weighted,
-            nonzeros=_nonzeros(network),
-        )
-        self.folder.finish(stage, network, record)
-        self.say(f"{stage}: {_summary(record)}")
-        return record
-
-    def _begin(self, stage: str, network: nn.Module) -> str:
-        """What a stage does before it trains; says what it did."""
-        settings = self.settings
-        if stage == "prune":
-            everything = dict.fromkeys(self._prunable(network), 1.0)
-            prune(network, everything, bits=settings.bits)
-            if settings.bits == 16:
-                halve(network, [name for name in places(network) if name not in everything])
-            return "masks attached"
-        if stage == "share":
-            targets = dict.fromkeys(weights(network), settings.centroids) if settings.centroids else {}
-            targets.update(select(network, settings.centroid_layers))
-            seed = derived_seed(self.seed, "share") % 2**32
-            got = share(network, targets, init=settings.init, bits=settings.bits, penalty=settings.penalty, seed=seed)
-            return "centroids: " + ", ".join(f"{name.removesuffix('.weight')} {k}" for name, k in got.items())
-        return ""
-
-    def _train(
-        self, stage: str, phase: Phase, network: nn.Module, position: Position, note: str, state: Mapping[str, Tensor]
-    ) -> None:
-        train = self.sets.train
-        batches = Batches(
-            train.images,
-            train.labels,
-            mean=train.preparation.mean,
-            std=train.preparation.std,
-            size=min(phase.batch, len(train)),
-            seed=derived_seed(self.seed, stage),
-            augment=phase.augment,
-            channels_last=_has_convolution(network),
-        )
-        tuned = optimiser(
-            network.parameters(),
-            phase.optimiser,
-            rate=phase.rate,
-            momentum=phase.momentum,
-            weight_decay=phase.weight_decay,
-        )
-        resume_optimiser(tuned, state)
-        pruner = Pruner(network, tuned, self.settings, phase.epochs * len(batches)) if stage == "prune" else None
-        fit(
-            network,
-            batches,
-            tuned,
-            epochs=phase.epochs,
-            schedule=phase.schedule,
-            warmup=phase.warmup,
-            loss=self._loss(stage, phase),
-            before_step=pruner,
-            position=position,
-            save=lambda now: self.folder.keep_running(stage, network, tuned, now, note),
-            clock=self.clock(),
-            title=stage,
-            progress=self.progress,
-        )
-
-    def _after_pruning(self, network: nn.Module) -> str:
-        note = f"kept {_nonzeros(network):,} of {self.weighted:,} weights"
-        if self.settings.drop_idle:
-            train = self.sets.train
-            images = torch.from_numpy(train.prepared(0, 4096).transpose(0, 3, 1, 2).copy())
-            dropped = drop_idle(network, images, self.seed, bits=self.settings.bits)
-            note += f", then dropped {dropped:,} idle ones"
-        return note
-
-    def _loss(self, stage: str, phase: Phase) -> Loss:
-        if not phase.distil or stage == "train":
-            return cross_entropy(phase.smoothing)
-        teacher = self._restored("train").eval().requires_grad_(False)
-        return distillation(teacher, phase.temperature, phase.distil, phase.smoothing)
-
-    # --- the network ---------------------------------------------------------------------------------------------
-
-    def build(self) -> nn.Module:
-        """The network with its first random weights."""
-        torch.manual_seed(derived_seed(self.seed, "weights"))
-        network = self.make()
-        if _has_convolution(network):
-            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return network
-
-    def _restored(self, stage: str) -> nn.Module:
-        network = self.build()
-        self.folder.restore(stage, network)
-        return network
-
-    def _prunable(self, network: nn.Module) -> list[str]:
-        named = set(weights(network)) | set(select(network, self.settings.keep_layers))
-        if self.settings.drop_idle:
-            named |= set(places(network))
-        return [name for name in places(network) if name in named]
-
-    def _identity(self) -> dict[str, dict[str, Any]]:
-        """What each stage's result depends on."""
-        train = self.sets.train
-        common = {
-            "network": {
-                "name": self.name,
-                "parameters": {n: list(p.shape) for n, p in self.build().named_parameters()},
-            },
-            "data": train.digest,
-            "preparation": repr(train.preparation),
-            "seed": self.seed,
-            "threads": torch.get_num_threads(),
-        }
-        every, sofar, found = self.settings.to_json(), dict(common), {}
-        for stage in self.stages:
-            sofar = sofar | {name: every[name] for name in _DEPENDS[stage] if name in every}
-            found[stage] = sofar
-        return found
-
-
-#: Settings that a stage's result depends on, beside those of the stages before.
-_DEPENDS = {
-    "train": ("train",),
-    "prune": ("prune", "keep", "keep_layers", "rounds", "bits", "drop_idle"),
-    "retrain": ("retrain",),
-    "share": ("centroids", "centroid_layers", "init", "penalty"),
-    "tune": ("tune",),
-}
-
-
-def _wanted(settings: Settings, stage: str) -> bool:
-    if stage in ("prune", "retrain"):
-        return settings.keep < 1 or any(keep < 1 for keep in settings.keep_layers.values())
-    if stage in ("share", "tune"):
-        return bool(settings.centroids or settings.centroid_layers)
-    return True
-
-
-def _check_targets(network: nn.Module, settings: Settings) -> None:
-    """Refuse, before any training, what would be refused in the middle."""
-    if not 0 < settings.keep <= 1:
-        raise ArgumentError("fraction of weights to keep cannot be", found=settings.keep, expected="above 0, up to 1")
-    if settings.rounds < 1:
-        raise ArgumentError("number of pruning rounds cannot be", found=settings.rounds, expected="at least 1")
-    if settings.centroids < 0:
-        raise ArgumentError("number of centroids cannot be", found=settings.centroids, expected="0 (none) or more")
-    for keep in select(network, settings.keep_layers).values():
-        if not 0 <= keep <= 1:
-            raise ArgumentError("fraction of weights to keep cannot be", found=keep, expected="0 to 1")
-    for count in select(network, settings.centroid_layers).values():
-        if not 1 <= count <= 65535:
-            raise ArgumentError("number of centroids cannot be", found=count, expected="1 to 65535")
-
-
-def _resolved(network: str | Callable[[], nn.Module], settings: Settings | str | None) -> tuple[str, Settings]:
-    name = network if isinstance(network, str) else getattr(network, "__name__", "network")
-    if settings is None:
-        settings = default_preset(name)
-    return name, preset(settings) if isinstance(settings, str) else settings
-
-
-def _data(
-    spec: str, network: str | Callable[[], nn.Module], hold_out: int, arguments: Mapping[str, Any] | None
-) -> _Sets:
-    extra = dict(arguments or {})
-    if isinstance(network, str) and "preparation" not in extra:
-        from paring import zoo
-
-        card = zoo.card(network)
-        extra = {"size": card.resolution, "channels": card.channels, **extra}
-    train = load(spec, "train", **extra)
-    if hold_out:
-        if not 0 < hold_out < len(train):
-            raise ArgumentError("cannot hold out so many images", found=hold_out, expected=f"below {len(train)}")
-        test, title = _part(train, slice(-hold_out, None)), f"last {hold_out:,} training images"
-        train = _part(train, slice(0, -hold_out))
-    else:
-        test, title = load(spec, "test", limit=extra.get("limit"), preparation=train.preparation), "test set"
-    images = torch.from_numpy(np.ascontiguousarray(test.prepared().transpose(0, 3, 1, 2)))
-    return _Sets(train, images, test.labels, f"{spec.partition(':')[0]}, {title}")
-
-
-def _part(data: Dataset, rows: slice) -> Dataset:
-    return replace(data, images=data.images[rows], labels=data.labels[rows])
-
-
-def _builder(
-    network: str | Callable[[], nn.Module], data: Dataset, arguments: Mapping[str, Any] | None
-) -> Callable[[], nn.Module]:
-    if not isinstance(network, str):
-        make = network
-    else:
-        from paring import zoo
-
-        make = partial(zoo.create, network, **(arguments or {}))
-        if not arguments and len(data.classes) not in (10,):
-            make = partial(zoo.create, network, num_classes=len(data.classes))
-    height, width, channels = data.preparation.shape
-    try:
-        with torch.no_grad():
-            shape = tuple(make().eval()(torch.zeros(1, channels, height, width)).shape)
-    except RuntimeError as error:
-        raise ArgumentError("network cannot take these images", found=error) from None
-    if shape != (1, len(data.classes)):
-        raise ArgumentError(
-            "network and data disagree on the number of classes", found=shape[-1], expected=len(data.classes)
-        )
-    return make
-
-
-def _has_convolution(network: nn.Module) -> bool:
-    return any(isinstance(module, nn.Conv2d) for module in network.modules())
-
-
-@torch.no_grad()
-def _nonzeros(network: nn.Module) -> int:
-    return sum(int(torch.count_nonzero(getattr(place.module, place.tensor))) for place in weights(network).values())
-
-
-def _summary(record: Stage) -> str:
-    parts = [f"error {100 * record.test_error:.2f} %" if record.test_error is not None else ""]
-    if record.nonzeros != record.weights:
-        parts.append(f"{record.nonzeros:,} of {record.weights:,} weights")
-    parts += [record.note, f"{record.seconds:.0f} s" if record.epochs else ""]
-    return ", ".join(part for part in parts if part)
