@@ -1,0 +1,95 @@
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from paring import methods
+from paring.errors import ArgumentError, CheckpointError
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv1 = nn.Conv2d(1, 4, 3)
+        self.norm = nn.BatchNorm2d(4)
+        self.block = nn.Sequential(nn.Conv2d(4, 4, 3, groups=4), nn.Linear(4, 3))
+        self.fc1 = nn.Linear(3, 2, bias=False)
+
+
+def test_weights_are_those_of_layers_in_order():
+    assert list(methods.weights(Net())) == ["conv1.weight", "block.0.weight", "block.1.weight", "fc1.weight"]
+
+
+def test_patterns_match_paths_and_later_ones_win():
+    net = Net()
+    assert methods.select(net, {"*": 1, "block.*": 2, "*.1": 3}) == {
+        "conv1.weight": 1,
+        "block.0.weight": 2,
+        "block.1.weight": 3,
+        "fc1.weight": 1,
+    }
+    assert list(methods.select(net, {"*.bias": 0})) == ["conv1.bias", "norm.bias", "block.0.bias", "block.1.bias"]
+    assert methods.select(net, {"norm.weight": 5}) == {"norm.weight": 5}
+
+
+def test_names_are_plain_under_parametrisations():
+    net = Net()
+    before = list(methods.places(net))
+    methods.prune(net, {"*": 0.5})
+    methods.share(net, {"block.*": 2, "*.bias": 2})
+    assert list(methods.places(net)) == before
+    assert list(methods.forms(net)) == before
+
+
+def test_a_pattern_without_a_match_names_the_nearest():
+    with pytest.raises(ArgumentError, match=r"'conv2'.*conv1"):
+        methods.select(Net(), {"conv2": 1})
+    with pytest.raises(ArgumentError, match=r"fc1\.bias"):
+        methods.prune(Net(), {"fc1.bias": 1.0})
+
+
+def test_a_shared_parameter_is_listed_once():
+    net = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    net[1].weight = net[0].weight
+    assert list(methods.weights(net)) == ["0.weight"]
+
+
+def test_rebuild_gives_the_same_network():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(16, 3))
+    plain = copy.deepcopy(net)
+    methods.prune(net, {"*": 0.6}, bits=16)
+    methods.share(net, {"0": 3, "*.bias": 2}, bits=16)
+    other = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(16, 3))
+    methods.rebuild(other, methods.describe(net))
+    other.load_state_dict(net.state_dict())
+    methods.refresh(other)
+    x = torch.randn(5, 1, 4, 4)
+    assert torch.equal(net(x), other(x))
+    assert methods.describe(net) == methods.describe(other)
+    methods.detach(net)
+    assert methods.describe(net) == {}
+    assert torch.equal(net(x), other(x))
+    assert set(net.state_dict()) == set(plain.state_dict())
+
+
+def test_rebuild_refuses_what_it_does_not_know():
+    for description in ({"nowhere.weight": {"kind": "pruned", "bits": 32}}, {"0.weight": {"kind": "mystery"}}):
+        with pytest.raises(CheckpointError):
+            methods.rebuild(nn.Sequential(nn.Linear(2, 2)), description)
+
+
+def test_halve_rounds_and_exports_what_it_trained():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(3, 4))
+    exact = net[0].bias.detach().clone()
+    assert methods.halve(net) == ["0.bias"]
+    assert methods.halve(net) == []
+    form = methods.forms(net)["0.bias"]
+    assert form.bits == 16
+    np.testing.assert_array_equal(form.dense(), exact.numpy().astype(np.float16).astype(np.float32))
+    np.testing.assert_array_equal(form.dense(), net[0].bias.detach().numpy())
+    net(torch.ones(2, 3)).sum().backward()
+    assert torch.equal(net[0].parametrizations.bias.original.grad, torch.full((4,), 2.0))
