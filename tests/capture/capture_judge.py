@@ -5,11 +5,7 @@ import torch
 from torch import nn
 
 from paring.capture import capture, rebuild
-
-try:
-    from paring.runtime import reference
-except ImportError:
-    reference = None
+from paring.runtime import reference
 
 
 def shaken(module, seed=0):
@@ -47,22 +43,9 @@ def agree(module, *shapes, fold=True, tolerance=1e-5, seed=0):
     for m, flag in training.items():
         m.training = flag
     arrays = dict(zip(graph.inputs, map(to_nhwc, inputs), strict=True))
-    feed = arrays if len(arrays) > 1 else next(iter(arrays.values()))
-    answer = (
-        reference.run(graph, feed)
-        if reference
-        else [to_nhwc(a) for a in (again if isinstance(again, tuple) else [again])]
-    )
-    many = isinstance(expected, tuple | list)
-    wanted = list(expected) if many else [expected]
-    rebuilt = list(again) if many else [again]
-    referred = (
-        [answer[name] for name in graph.outputs]
-        if isinstance(answer, dict)
-        else answer
-        if isinstance(answer, list)
-        else [answer]
-    )
+    answer = reference.run(graph, arrays if len(arrays) > 1 else next(iter(arrays.values())))
+    wanted, rebuilt = (list(t) if isinstance(t, tuple | list) else [t] for t in (expected, again))
+    referred = [answer[name] for name in graph.outputs] if isinstance(answer, dict) else [answer]
     for want, torch_has, numpy_has in zip(wanted, rebuilt, referred, strict=True):
         scale = max(1.0, float(want.abs().max()))
         assert want.abs().max() > 0, "the test's own answer is all zeros"

@@ -274,6 +274,51 @@ def test_half_and_double_precision_networks():
         assert np.array_equal(graph.weights["0.weight"].dense(), network[0].weight.detach().float().numpy())
 
 
+class Blocks(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.c = nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 4)
+
+    def forward(self, x):
+        with torch.no_grad():
+            y = self.a(x)
+        with torch.enable_grad():
+            y, z = self.b(y), y * 2
+        with torch.autocast("cpu", enabled=False):
+            y = self.c(y.relu())
+        return y + z
+
+
+def test_gradient_and_precision_blocks_leave_nothing():
+    assert sorted(ops(agree(Blocks(), (4,)))) == ["add", "linear", "linear", "linear", "relu", "scale_shift"]
+
+
+def test_wrappers_leave_no_prefix():
+    network = nn.Sequential(nn.Linear(3, 3))
+    for wrapped in (torch.compile(network), nn.DataParallel(network), torch.compile(nn.DataParallel(network))):
+        assert set(capture(wrapped, (3,)).weights) == {"0.weight", "0.bias"}
+
+
+def test_buffers_a_network_counts_in_are_not_touched():
+    class Counts(nn.Linear):
+        def __init__(self):
+            super().__init__(3, 3)
+            self.register_buffer("calls", torch.zeros(()))
+
+        def forward(self, x):
+            self.calls += 1
+            return super().forward(x)
+
+    network = Counts()
+    assert ops(capture(network, (3,))) == ["linear"]
+    assert network.calls == 0
+
+
+def test_answers_in_a_dictionary():
+    graph = capture(Function(lambda m, x: {"a": x * 2, "b": x.relu()}), (3,))
+    assert [next(n.op for n in graph.nodes if n.name == o) for o in graph.outputs] == ["scale_shift", "relu"]
+
+
 # --- and back -----------------------------------------------------------------------------------------------------
 
 

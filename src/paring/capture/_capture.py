@@ -48,7 +48,7 @@ def capture(module: nn.Module, example: Any, *, fold: bool = True) -> Graph:
     Warns:
         UserWarning: if parameters do not reach the output, with their names.
     """
-    program = trace(module, example)
+    program = trace(bare(module), example)
     if missing := unread(program):
         warnings.warn(f"parameters that no output depends on are left out: {', '.join(missing)}", stacklevel=2)
     graph = simplify(Lowering(program).run())
@@ -57,10 +57,21 @@ def capture(module: nn.Module, example: Any, *, fold: bool = True) -> Graph:
 
 def unused(module: nn.Module, example: Any) -> list[str]:
     """Paths of the parameters that no output depends on in eval mode; see :func:`capture` for the arguments."""
+    module = bare(module)
     program = trace(module, example)
     known = set(program.names.values())
     absent = [name for name, _ in module.named_parameters() if name not in known]
     return unread(program) + [name for name in absent if not _parametrised(name)]
+
+
+def bare(module: nn.Module) -> nn.Module:
+    """The network inside ``torch.compile`` and the parallel wrappers, whose paths have no prefix."""
+    while isinstance(inner := getattr(module, "_orig_mod", None), nn.Module) or (
+        type(module).__name__ in ("DataParallel", "DistributedDataParallel", "FullyShardedDataParallel")
+        and isinstance(inner := getattr(module, "module", None), nn.Module)
+    ):
+        module = inner
+    return module
 
 
 def trace(module: nn.Module, example: Any) -> Program:

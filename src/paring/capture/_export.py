@@ -41,21 +41,18 @@ class _Reader:
         self.inputs: list[tuple[str, Ref, tuple[int, ...]]] = []
         self.calls: list[Call] = []
         self.outputs: list[Ref] = []
+        self.made = 0
 
     def program(self) -> Program:
         signature = {spec.arg.name: spec for spec in self.exported.graph_signature.input_specs}
         for node in self.exported.graph.nodes:
-            ref = self.refs[node.name] = Ref(len(self.refs))
+            ref = self.refs[node.name] = Ref(self._next())
             if node.op == "placeholder":
                 self._placeholder(node, ref, signature[node.name])
-            elif node.op == "get_attr":
-                attribute = getattr(self.exported.graph_module, node.target, None)
-                if isinstance(attribute, Tensor):
-                    self.constants[ref] = attribute
-            elif node.op == "call_function":
-                self._call(node, ref)
             elif node.op == "output":
                 self._output(node)
+            else:
+                self._step(self.exported.graph_module, node, ref)
         return Program(self.inputs, self.constants, self.names, self.calls, self.outputs)
 
     def _placeholder(self, node: Any, ref: Ref, spec: Any) -> None:
@@ -74,6 +71,40 @@ class _Reader:
                 self.names[ref] = name
                 return
         self.names[ref] = spec.target
+
+    def _step(self, owner: nn.Module, node: Any, ref: Ref) -> None:
+        if node.op == "get_attr":
+            attribute = owner
+            for step in node.target.split("."):
+                attribute = getattr(attribute, step)
+            if isinstance(attribute, Tensor):
+                self.constants[ref] = attribute
+        elif node.op == "call_function":
+            region = next((a for a in node.args if _is_region(owner, a)), None)
+            if region is None:
+                self._call(node, ref)
+            else:
+                self._inline(getattr(owner, region.target), node, ref, region)
+
+    def _inline(self, region: torch.fx.GraphModule, node: Any, ref: Ref, marker: Any) -> None:
+        """The calls inside a ``torch.enable_grad()`` or ``torch.autocast()`` block, which export keeps apart."""
+        given = iter(node.args[node.args.index(marker) + 1 :])
+        outer = dict(self.refs)
+        for inner in region.graph.nodes:
+            if inner.op == "placeholder":
+                self.refs[inner.name] = outer[next(given).name]
+            elif inner.op == "output":
+                results = replaced(tuple(inner.args[0]), self._ref, torch.fx.Node)
+                self.calls.append(Call("results", lambda *r: r, results, {}, ref, False, self._place(node)))
+            else:
+                # Names inside may repeat names outside, so they are forgotten again below.
+                inner_ref = self.refs[inner.name] = Ref(self._next())
+                self._step(region, inner, inner_ref)
+        self.refs = outer
+
+    def _next(self) -> int:
+        self.made += 1
+        return self.made
 
     def _call(self, node: Any, ref: Ref) -> None:
         args, kwargs = replaced((tuple(node.args), dict(node.kwargs)), self._ref, torch.fx.Node)
@@ -97,6 +128,14 @@ class _Reader:
                 self.outputs.append(self._ref(value))
             elif value is not None:
                 raise GraphError("an output is not a tensor", found=value)
+
+
+def _is_region(owner: nn.Module, argument: Any) -> bool:
+    return (
+        isinstance(argument, torch.fx.Node)
+        and argument.op == "get_attr"
+        and isinstance(getattr(owner, str(argument.target), None), torch.fx.GraphModule)
+    )
 
 
 def place_of(modules: dict[str, nn.Module], path: str, source: str) -> Place:

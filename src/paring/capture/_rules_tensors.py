@@ -38,6 +38,12 @@ def getitem(low: Lowering, values: Sequence[Any], index: int) -> Any:
     return values[index]
 
 
+@rule("results")
+def results(low: Lowering, *values: Any) -> list[Any]:
+    """What a block of calls answers with."""
+    return list(values)
+
+
 # --- views --------------------------------------------------------------------------------------------------------
 
 

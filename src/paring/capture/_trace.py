@@ -21,7 +21,7 @@ from torch.nn.modules import module as hooks
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from paring.capture._capture import as_plain, examples_for
+from paring.capture._capture import as_plain, bare, examples_for
 from paring.capture._export import place_of
 from paring.capture._lower import Lowering
 from paring.capture._patterns import recognised
@@ -50,6 +50,7 @@ def quick_trace(module: nn.Module, example: Any) -> Program:
 
 def record(module: nn.Module, example: Any) -> tuple[Program, Recorder]:
     """The same, with the recorder, which knows the shapes."""
+    module = bare(module)
     with as_plain(module), torch.no_grad():
         examples = examples_for(module, example)
         recorder = Recorder(module)
