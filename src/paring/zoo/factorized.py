@@ -138,15 +138,11 @@ class FactorizedNet(nn.Module):
         for out, pool in ((128, nn.MaxPool2d(2)), (256, nn.MaxPool2d(3)), (512, None)):
             for position in range(depth):
                 # the layer that changes the width keeps its full projection and resolution
-                plain = kind == "sic" or position == 0
-                reach = tuple(side // 2 for side in GRIDS[out])
-                self.features.append(
-                    SICLayer(channels, out)
-                    if plain
-                    else SICLayer(channels, out, neighbourhood=reach)
-                    if kind == "topological"
-                    else BottleneckLayer(channels, out)
-                )
+                if kind == "bottleneck" and position:
+                    self.features.append(BottleneckLayer(channels, out))
+                else:
+                    half = tuple(side // 2 for side in GRIDS[out]) if kind == "topological" and position else None
+                    self.features.append(SICLayer(channels, out, neighbourhood=half))
                 channels = out
             if pool is not None:
                 self.features.append(pool)
