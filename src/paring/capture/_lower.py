@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from inspect import signature
 from math import prod
 from typing import Any
 
@@ -118,7 +116,7 @@ class Lowering:
     # --- the walk -------------------------------------------------------------------------------------------------
 
     def run(self) -> Graph:
-        """The graph, validated.
+        """The graph; :func:`paring.graph.simplify` validates it.
 
         Raises:
             GraphError: naming module, source line and operator, on anything a graph cannot hold.
@@ -136,9 +134,7 @@ class Lowering:
             self._step(call)
         self.call = Call("output", print, (), {}, Ref(-1))
         outputs = tuple(self._answer(ref) for ref in self.program.outputs)
-        graph = Graph(inputs, self.nodes, outputs, self.weights)
-        graph.validate()
-        return graph
+        return Graph(inputs, self.nodes, outputs, self.weights)
 
     def _add_input(self, name: str, ref: Ref, shape: tuple[int, ...]) -> tuple[int, ...]:
         if len(shape) not in (2, 3, 4):
@@ -163,10 +159,11 @@ class Lowering:
             if function is None:
                 raise self.refusal(f"operator {call.op!r} has no counterpart in a graph", fix=_advice(call.op))
             try:
-                _signature(function).bind(self, *args, **kwargs)
+                result = function(self, *args, **kwargs)
             except TypeError as error:
+                if error.__traceback__ is not None and error.__traceback__.tb_next is not None:
+                    raise  # from inside the rule: a fault of ours, not of the arguments
                 raise self.refusal(f"operator {call.op!r} is used in an unknown way", found=str(error)) from error
-            result = function(self, *args, **kwargs)
         if call.inplace:
             self._overwrite(call.args[0], result)
         if isinstance(call.out, Ref):
@@ -352,9 +349,6 @@ class Lowering:
         self._arrays[name] = array
         self.weights[name] = self.make_form(array)
         return name
-
-
-_signature = lru_cache(maxsize=None)(signature)
 
 
 def unique(name: str, taken: Any) -> str:

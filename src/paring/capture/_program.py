@@ -98,19 +98,26 @@ class Program:
         return kept[::-1], wanted
 
 
+#: What no tensor hides in; most arguments are these.
+_LEAVES = frozenset((int, float, bool, str, type(None)))
+
+
 def references(value: Any) -> Iterator[Ref]:
     """Every reference in nested lists, tuples and dicts."""
     if isinstance(value, Ref):
         yield value
     elif isinstance(value, list | tuple):
         for item in value:
-            yield from references(item)
+            if type(item) not in _LEAVES:
+                yield from references(item)
     elif isinstance(value, dict):
         yield from references(list(value.values()))
 
 
 def replaced(value: Any, change: Callable[[Any], Any], kinds: type | tuple[type, ...]) -> Any:
     """``value`` with every leaf of ``kinds`` in nested lists, tuples and dicts put through ``change``."""
+    if type(value) in _LEAVES:
+        return value
     if isinstance(value, kinds):
         return change(value)
     if isinstance(value, list | tuple):

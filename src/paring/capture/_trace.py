@@ -25,7 +25,7 @@ from paring.capture._capture import as_plain, bare, examples_for
 from paring.capture._export import place_of
 from paring.capture._lower import Lowering
 from paring.capture._patterns import recognised
-from paring.capture._program import Call, Program, Ref, base_name, replaced
+from paring.capture._program import Call, Place, Program, Ref, base_name, replaced
 from paring.errors import GraphError
 from paring.forms import Dense, Form
 from paring.graph import Graph, simplify
@@ -122,6 +122,7 @@ class Recorder(TorchDispatchMode):
         self.modules = dict(module.named_modules())
         self.paths = {id(m): path for path, m in self.modules.items()}
         self.stack = [""]
+        self.places: dict[str, Place] = {}
         for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
             ref = self._ref(tensor)
             self.constants[ref] = tensor
@@ -177,7 +178,7 @@ class Recorder(TorchDispatchMode):
         if read:
             self.live.update(made)
         out: Any = made[0] if isinstance(result, Tensor) else made
-        place = place_of(self.modules, self.stack[-1], self._where() if op not in _SHAPES else "")
+        place = self._place(op)
         self.calls.append(Call(op, func, known_args, known_kwargs, out, inplace, place))
         return result
 
@@ -191,6 +192,14 @@ class Recorder(TorchDispatchMode):
         if id(tensor) not in self.refs:  # an attribute that is neither parameter nor buffer
             self.constants[self._ref(tensor)] = tensor
         return self.refs[id(tensor)]
+
+    def _place(self, op: str) -> Place:
+        path = self.stack[-1]
+        if op not in _SHAPES:  # the others have rules, so no error will want their line
+            return place_of(self.modules, path, self._where())
+        if path not in self.places:
+            self.places[path] = place_of(self.modules, path, "")
+        return self.places[path]
 
     def _where(self) -> str:
         frame = sys._getframe(1)
