@@ -1,0 +1,111 @@
+"""What ``train``, ``compress`` and ``demo`` have in common: a network with its training and test data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from paring.cli import _networks
+from paring.cli._networks import Named
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from paring.data import Dataset
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """A network on the bench.
+
+    Attributes:
+        named: what the user called it.
+        module: the network, in eval mode.
+        train: training set.
+        test: test set, prepared alike.
+    """
+
+    named: Named
+    module: nn.Module
+    train: Dataset
+    test: Dataset
+
+    @property
+    def parameters(self) -> int:
+        """Trainable numbers of the network."""
+        return sum(parameter.numel() for parameter in self.module.parameters())
+
+    def maker(self) -> Callable[[], nn.Module]:
+        """A function, named after the network, that builds it anew: with its checkpoint's weights, else fresh ones."""
+
+        def make() -> nn.Module:
+            return _networks.build(self.named, self.train)
+
+        make.__name__ = self.named.title
+        return make
+
+    def float_network(self, run: Path) -> nn.Module:
+        """The network with the weights that a run began to compress, in eval mode."""
+        import torch
+
+        network = self.maker()()
+        with np.load(run / "baseline.npz", allow_pickle=False) as arrays, torch.no_grad():
+            for name, parameter in network.named_parameters():
+                parameter.copy_(torch.from_numpy(arrays[name]))
+        return network.eval()
+
+    def error(self) -> float:
+        """Test error of the network as it is, fraction."""
+        from paring.training import error_rate
+
+        return error_rate(self.module, images(self.test), self.test.labels)
+
+
+def images(data: Dataset) -> Any:
+    """A whole set as the network sees it: float32 tensor ``(N, C, H, W)``."""
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(data.prepared().transpose(0, 3, 1, 2)))
+
+
+def open_workshop(
+    net: str, weights: Path | None, spec: str, val: str | None, asked: dict[str, Any], seed: int, threads: int
+) -> Workshop:
+    """Load the data and build the network.
+
+    Args:
+        net: NET as the user wrote it.
+        weights: the user's checkpoint.
+        spec: training data; its test split is the test set unless ``val`` is given.
+        val: another data set to test on, its test split.
+        asked: size, mean, std, limit and on_bad_image, for the loader.
+        seed: of fresh weights.
+        threads: for torch.
+
+    Raises:
+        ArgumentError, CheckpointError, DataError: as the loader and the builder do.
+    """
+    from paring import data
+
+    named = _networks.find(net, weights)
+    train = data.load(spec, "train", **_networks.preparing(named, dict(asked)))
+    loading = {key: asked[key] for key in ("limit", "on_bad_image") if key in asked}
+    test = data.load(val or spec, "test", preparation=train.preparation, **loading)
+    if test.classes != train.classes:
+        from paring.errors import DataError
+
+        raise DataError(
+            "training and test data have different classes",
+            where=val or spec,
+            found=f"{len(test.classes)} classes ({', '.join(test.classes[:5])}, ...)",
+            expected=f"{len(train.classes)} classes ({', '.join(train.classes[:5])}, ...)",
+        )
+    import torch
+
+    torch.set_num_threads(threads)
+    torch.manual_seed(seed)
+    return Workshop(named, _networks.build(named, train), train, test)
