@@ -12,8 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from paring.capture import _rules_activations as _rules_activations
+from paring.capture import _rules_arithmetic as _rules_arithmetic
 from paring.capture import _rules_layers as _rules_layers
-from paring.capture import _rules_tensors as _rules_tensors
+from paring.capture import _rules_views as _rules_views
 from paring.capture._export import export_program
 from paring.capture._lower import Lowering
 from paring.capture._patterns import recognised

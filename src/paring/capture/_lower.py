@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
@@ -11,7 +10,10 @@ import numpy as np
 import torch
 
 from paring.capture._program import BATCH, Call, Place, Program, Ref, references, replaced
-from paring.capture._view import Atom, Dim, merged, size_of, whole
+from paring.capture._values import Const as Const
+from paring.capture._values import Value as Value
+from paring.capture._values import plain_dims, to_array, unique
+from paring.capture._view import Dim, whole
 from paring.errors import GraphError
 from paring.forms import Dense, Form
 from paring.graph import OPS, Graph, Node
@@ -29,46 +31,6 @@ def rule(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         return function
 
     return enter
-
-
-@dataclass(eq=False)
-class Value:
-    """A torch tensor that depends on the input: a graph value and how it lies over it.
-
-    ``storage`` is shared by tensors that may share memory, which is what in-place calls need to know. ``picked``
-    lists the channels an index picked out; the convolution that follows works it into its weight.
-    """
-
-    name: str
-    dims: tuple[Dim, ...]
-    storage: object = field(default_factory=object)
-    picked: torch.Tensor | None = None
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Torch's shape, batch included."""
-        return tuple(size_of(dim) for dim in self.dims)
-
-    @property
-    def ndim(self) -> int:
-        """Number of torch axes."""
-        return len(self.dims)
-
-    def seen(self, dims: Sequence[Dim]) -> Value:
-        """The same memory under other axes."""
-        return Value(self.name, tuple(dims), self.storage)
-
-
-@dataclass(frozen=True, eq=False)
-class Const:
-    """A tensor that does not depend on the input.
-
-    ``name`` is its path if it is a parameter or buffer as it stands, ``flipped`` the path of the one it transposes.
-    """
-
-    tensor: torch.Tensor
-    name: str | None = None
-    flipped: str | None = None
 
 
 #: Calls that leave the numbers as they are, whatever else they do.
@@ -292,6 +254,11 @@ class Lowering:
         name = self.ordered(value, part) if part != c else value.name
         return self.emit("flatten", [name], {"order": order}, implied=True)
 
+    def canonical(self, value: Any) -> str:
+        """The graph value behind (N, F), (N, C, L) or (N, C, H, W)."""
+        self.expect_value(value)
+        return self.vector(value) if value.ndim == 2 else self.map(value)
+
     def ordered(self, value: Value, atoms: Dim) -> str:
         """The graph value whose channels are in the order of ``atoms``, through a channel shuffle if that is one."""
         channels = self.shapes[value.name][-1]
@@ -351,36 +318,9 @@ class Lowering:
         return name
 
 
-def unique(name: str, taken: Any) -> str:
-    """``name``, or with _2, _3, ... behind it."""
-    number, candidate = 1, name
-    while candidate in taken:
-        number += 1
-        candidate = f"{name}_{number}"
-    return candidate
-
-
-def to_array(tensor: torch.Tensor) -> np.ndarray:
-    """A float32 numpy view or copy on the CPU."""
-    return tensor.detach().to(device="cpu", dtype=torch.float32).numpy()
-
-
-def plain_dims(inner: tuple[int, ...], ndim: int) -> tuple[Dim, ...]:
-    """(N, C, H, W), (N, C, W) or (N, F) over a graph value of this shape."""
-    batch = whole("n", BATCH)
-    if len(inner) == 1:
-        return (batch, whole("c", inner[0]), *[()] * (ndim - 2))
-    height, width, channels = inner
-    spatial = [whole("h", height), whole("w", width)][4 - ndim :]
-    return (batch, whole("c", channels), *spatial)
-
-
 def _advice(op: str) -> str:
     if "lstm" in op or "gru" in op or "attention" in op:
         return "Paring captures convolutional networks"
     if op in ("_local_scalar_dense", "item"):
         return "Let nothing depend on the numbers inside a tensor"
     return "Replace it by operators of the table in docs/capture.md, or capture the part before it"
-
-
-__all__ = ["RULES", "Atom", "Const", "Lowering", "Value", "merged", "rule", "to_array", "unique"]

@@ -1,0 +1,77 @@
+"""What the names of a traced network mean during lowering: activations over graph values, and constants."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from paring.capture._program import BATCH
+from paring.capture._view import Dim, size_of, whole
+
+
+@dataclass(eq=False)
+class Value:
+    """A torch tensor that depends on the input: a graph value and how it lies over it.
+
+    ``storage`` is shared by tensors that may share memory, which is what in-place calls need to know. ``picked``
+    lists the channels an index picked out; the convolution that follows works it into its weight.
+    """
+
+    name: str
+    dims: tuple[Dim, ...]
+    storage: object = field(default_factory=object)
+    picked: torch.Tensor | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Torch's shape, batch included."""
+        return tuple(size_of(dim) for dim in self.dims)
+
+    @property
+    def ndim(self) -> int:
+        """Number of torch axes."""
+        return len(self.dims)
+
+    def seen(self, dims: Sequence[Dim]) -> Value:
+        """The same memory under other axes."""
+        return Value(self.name, tuple(dims), self.storage)
+
+
+@dataclass(frozen=True, eq=False)
+class Const:
+    """A tensor that does not depend on the input.
+
+    ``name`` is its path if it is a parameter or buffer as it stands, ``flipped`` the path of the one it transposes.
+    """
+
+    tensor: torch.Tensor
+    name: str | None = None
+    flipped: str | None = None
+
+
+def unique(name: str, taken: Any) -> str:
+    """``name``, or with _2, _3, ... behind it."""
+    number, candidate = 1, name
+    while candidate in taken:
+        number += 1
+        candidate = f"{name}_{number}"
+    return candidate
+
+
+def to_array(tensor: torch.Tensor) -> np.ndarray:
+    """A float32 numpy view or copy on the CPU."""
+    return tensor.detach().to(device="cpu", dtype=torch.float32).numpy()
+
+
+def plain_dims(inner: tuple[int, ...], ndim: int) -> tuple[Dim, ...]:
+    """(N, C, H, W), (N, C, W) or (N, F) over a graph value of this shape."""
+    batch = whole("n", BATCH)
+    if len(inner) == 1:
+        return (batch, whole("c", inner[0]), *[()] * (ndim - 2))
+    height, width, channels = inner
+    spatial = [whole("h", height), whole("w", width)][4 - ndim :]
+    return (batch, whole("c", channels), *spatial)
