@@ -73,7 +73,7 @@ def inspect(
     say()
     facts = {
         "input": ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in graph.inputs.items()),
-        "network": f"{len(graph.nodes)} operations, {count(graph.parameters)} weights",
+        "graph": f"{len(graph.nodes)} operations, {count(graph.parameters)} weights",
         "image": describe(contents.preparation) if contents.preparation else "",
         "classes": ", ".join(contents.classes[:10]) + ", ..." * (len(contents.classes) > 10),
     }
