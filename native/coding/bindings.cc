@@ -2,6 +2,7 @@
 #include <nanobind/ndarray.h>
 
 #include "coding/arithmetic.h"
+#include "coding/huffman.h"
 #include "coding/numbers.h"
 #include "coding/symbols.h"
 
@@ -67,6 +68,28 @@ void define(nb::class_<S>& type) {
       .def_prop_ro("position", [](const S& s) { return s.coder.position(); });
 }
 
+template <class T>
+size_t huffman_decode(Array<const uint8_t> lengths, nb::bytes data, size_t start, Array<T> out) {
+  const auto* bytes = reinterpret_cast<const uint8_t*>(data.c_str());
+  const size_t size = data.size();
+  nb::gil_scoped_release released;
+  return coding::HuffmanTable(lengths.data(), lengths.size()).decode(bytes, size, start, out.data(), out.size());
+}
+
+template <class T>
+nb::bytes huffman_encode(Array<const uint8_t> lengths, Array<const uint32_t> codes, Array<const T> values,
+                         nb::bytes head, int used) {
+  std::vector<uint8_t> bytes(head.c_str(), head.c_str() + head.size());
+  {
+    nb::gil_scoped_release released;
+    for (size_t i = 0; i < values.size(); ++i)
+      if (values.data()[i] >= lengths.size() || codes.size() != lengths.size())
+        throw std::invalid_argument("symbol is out of range");
+    coding::HuffmanTable::encode(lengths.data(), codes.data(), values.data(), values.size(), bytes, used);
+  }
+  return nb::bytes(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+}
+
 }  // namespace
 
 void register_coding(nb::module_& m) {
@@ -82,6 +105,10 @@ void register_coding(nb::module_& m) {
     new (self) Decoding(reinterpret_cast<const uint8_t*>(data.c_str()), data.size());
   }).def("finish", [](Decoding& d) { d.coder.finish(); });
   define(decoder);
+  m.def("huffman_decode", &huffman_decode<uint8_t>);
+  m.def("huffman_decode", &huffman_decode<uint16_t>);
+  m.def("huffman_encode", &huffman_encode<uint8_t>);
+  m.def("huffman_encode", &huffman_encode<uint16_t>);
 }
 
 }  // namespace paring

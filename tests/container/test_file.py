@@ -3,6 +3,7 @@
 import os
 
 import numpy as np
+import pytest
 
 from paring.container import Contents, inspect, read, write
 from paring.forms import Codebook, Dense, Sparse
@@ -33,9 +34,11 @@ def contents():
     return Contents(graph, Preparation(6, 6, 1, (0.1307,), (0.3,)), ("a", "b", "ç", "d"), {"b": "2", "a": "1"})
 
 
-def test_round_trip(tmp_path):
+@pytest.mark.parametrize("coding", ["adaptive", "huffman"])
+def test_round_trip(tmp_path, coding):
     mine = contents()
-    table = write(tmp_path / "n.pare", mine)
+    table = write(tmp_path / "n.pare", mine, coding)
+    assert table.coding == coding
     theirs = read(tmp_path / "n.pare")
     mine.graph.validate()
     assert theirs.graph.nodes == mine.graph.nodes

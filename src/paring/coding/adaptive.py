@@ -16,11 +16,10 @@ from math import prod
 
 import numpy as np
 
-from paring import _native  # type: ignore[attr-defined]
+from paring.coding._native import CodeError, native
 from paring.errors import FormatError
 from paring.forms import symbol_dtype
 
-_CodeError = _native.coding.CodeError
 _BITS = {np.dtype(np.float32): np.uint32, np.dtype(np.float16): np.uint16}
 
 
@@ -57,7 +56,7 @@ class Encoder:
     """Codes arrays into one code; what one array taught serves the next."""
 
     def __init__(self) -> None:
-        self._native = _native.coding.Encoder()
+        self._native = native.Encoder()
 
     @property
     def position(self) -> int:
@@ -94,7 +93,7 @@ class Decoder:
     """
 
     def __init__(self, data: bytes) -> None:
-        self._native = _native.coding.Decoder(bytes(data))
+        self._native = native.Decoder(bytes(data))
 
     @property
     def position(self) -> int:
@@ -127,7 +126,7 @@ class Decoder:
 def _checked(call, *args):
     try:
         return call(*args)
-    except _CodeError as error:
+    except CodeError as error:
         raise FormatError(f"adaptive code is damaged: {error}") from None
 
 

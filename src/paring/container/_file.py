@@ -17,6 +17,14 @@ from paring.graph import Graph
 #: Bytes a network section may decode to: so many, and so many more for each coded byte, but never more than the last.
 _NETWORK_FLOOR, _NETWORK_PER_BYTE, _NETWORK_MOST = 64 << 10, 64, 16 << 20
 
+#: Name of a coding to the kind of its sections, its encoder and its decoder.
+_CODINGS = {
+    "adaptive": (_frame.ADAPTIVE, _weights.encode_adaptive, _weights.decode_adaptive),
+    "huffman": (_frame.HUFFMAN, _weights.encode_huffman, _weights.decode_huffman),
+}
+_DECODERS = {kind: decoder for kind, _, decoder in _CODINGS.values()}
+_NAMES = {kind: name for name, (kind, _, _) in _CODINGS.items()}
+
 
 def write(path: str | os.PathLike[str], contents: Contents, coding: str = "adaptive") -> Inspection:
     """Write a `.pare` file; it is complete and read back as equal, or it is not there.
@@ -69,15 +77,15 @@ def _load(path: str | os.PathLike[str]) -> bytes:
 
 
 def _encode(contents: Contents, coding: str) -> bytes:
-    if coding not in ("adaptive",):
-        raise ArgumentError("coding is unknown", found=coding, expected="adaptive or huffman")
+    if coding not in _CODINGS:
+        raise ArgumentError("coding is unknown", found=coding, expected=" or ".join(_CODINGS))
+    kind, encode, _ = _CODINGS[coding]
     out = Writer()
     order = _network.write_graph(out, contents.graph)
     _network.write_facts(out, contents)
     sections = [_frame.Section(_frame.NETWORK, len(out.data), _code_text(bytes(out.data)))]
     for forms in _weights.sections_of([contents.graph.weights[name] for name in order]):
-        data, _ = _weights.encode_adaptive(forms)
-        sections.append(_frame.Section(_frame.ADAPTIVE, len(forms), data))
+        sections.append(_frame.Section(kind, len(forms), encode(forms)[0]))
     return _frame.join(sections)
 
 
@@ -102,7 +110,7 @@ def _decode(data: bytes, where: str) -> tuple[Contents, list[_frame.Section], li
     for body in bodies:
         part = declarations[len(sizes) : len(sizes) + body.items]
         try:
-            forms, shares = _weights.decode_adaptive(body.data, part)
+            forms, shares = _DECODERS[body.kind](body.data, part)
         except FormatError as error:
             place = f"{where}, weights section (file byte {body.offset})"
             raise FormatError(error.what, where=place, found=error.found, expected=error.expected) from None
@@ -136,7 +144,8 @@ def _inspection(
     for (name, form), size in zip(contents.graph.weights.items(), sizes, strict=True):
         params = " ".join(f"{k}={v}" for k, v in form.params().items())
         rows.append(Row("weights", name, size, f"{form.kind} {params}", form.shape, form.size, form.nonzeros))
-    return Inspection(path, _frame.VERSION, "adaptive", tuple(rows))
+    codings = sorted({_NAMES[section.kind] for section in sections[1:]})
+    return Inspection(path, _frame.VERSION, " and ".join(codings), tuple(rows))
 
 
 def _write_atomically(path: Path, data: bytes, contents: Contents) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
-from math import prod
 
 import numpy as np
 
-from paring.coding import adaptive
+from paring.coding import adaptive, relative
 from paring.container._network import Declaration
 from paring.errors import FormatError
 from paring.forms import Form, StreamSpec
@@ -74,7 +74,7 @@ def decode_adaptive(data: bytes, declarations: Sequence[Declaration]) -> tuple[l
     decoder = adaptive.Decoder(data)
     forms, ends = [], []
     for name, kind, shape, params in declarations:
-        try:
+        with _naming(name):
             arrays: dict[str, np.ndarray] = {}
             for spec in kind.specs(shape, params):
                 if spec.alphabet:
@@ -82,12 +82,60 @@ def decode_adaptive(data: bytes, declarations: Sequence[Declaration]) -> tuple[l
                 else:
                     arrays[spec.name] = decoder.numbers(spec.shape, spec.dtype)
             forms.append(kind.from_arrays(shape, params, arrays))
-        except FormatError as error:
-            what = f"weight {name!r}: {error.what}"
-            raise FormatError(what, where=f"+{decoder.position}", found=error.found, expected=error.expected) from None
         ends.append(decoder.position)
     decoder.finish()
     return forms, shares(ends, len(data))
+
+
+def encode_huffman(forms: Sequence[Form]) -> tuple[bytes, list[int]]:
+    """These weights in Deep Compression's coding, symbols as :mod:`paring.coding.relative`, numbers as they are."""
+    parts = []
+    for form in forms:
+        part = b""
+        for stream in form.streams():
+            if stream.spec.alphabet:
+                part += relative.encode(stream.values, stream.spec.alphabet)
+            else:
+                part += stream.values.astype(stream.spec.dtype.newbyteorder("<")).tobytes()
+        parts.append(part)
+    return b"".join(parts), [len(part) for part in parts]
+
+
+def decode_huffman(data: bytes, declarations: Sequence[Declaration]) -> tuple[list[Form], list[int]]:
+    """The weights of :func:`encode_huffman`.
+
+    Raises:
+        FormatError: if ``data`` is not exactly one code of such weights.
+    """
+    forms, sizes, at = [], [], 0
+    for name, kind, shape, params in declarations:
+        start = at
+        with _naming(name):
+            arrays: dict[str, np.ndarray] = {}
+            for spec in kind.specs(shape, params):
+                if spec.alphabet:
+                    arrays[spec.name], at = relative.decode_from(data, at, spec.shape, spec.alphabet)
+                    continue
+                end = at + spec.count * spec.dtype.itemsize
+                if end > len(data):
+                    raise FormatError("numbers run out", found=len(data) - at, expected=end - at)
+                numbers = np.frombuffer(data[at:end], spec.dtype.newbyteorder("<"))
+                arrays[spec.name] = numbers.astype(spec.dtype).reshape(spec.shape)
+                at = end
+            forms.append(kind.from_arrays(shape, params, arrays))
+        sizes.append(at - start)
+    if at != len(data):
+        raise FormatError("bytes are left over", found=len(data) - at)
+    return forms, sizes
+
+
+@contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """Errors inside say which weight they are about."""
+    try:
+        yield
+    except FormatError as error:
+        raise FormatError(f"weight {name!r}: {error.what}", found=error.found, expected=error.expected) from None
 
 
 def shares(ends: Sequence[int], total: int) -> list[int]:
@@ -103,8 +151,3 @@ def _negatives(spec: StreamSpec, arrays: Mapping[str, np.ndarray]) -> int | None
         return 0 if spec.alphabet == 2 else None
     with np.errstate(invalid="ignore"):
         return int(np.count_nonzero(centroids < 0))
-
-
-def decoded_symbols(declarations: Sequence[Declaration]) -> int:
-    """Number of values of all streams."""
-    return sum(prod(spec.shape) for _, kind, shape, params in declarations for spec in kind.specs(shape, params))
