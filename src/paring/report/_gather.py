@@ -20,6 +20,7 @@ from paring.record import Record
 from paring.report._model import Accuracy, Facts, Histogram, NodeTime, Report, Section, Stage, Timing
 from paring.report._network import graph_nodes, histograms, layers
 from paring.report._page import render, write_page
+from paring.report._paper import coding_rows
 
 
 def gather(
@@ -54,6 +55,7 @@ def gather(
     if record is not None:
         _check_same(record, contents, Path(pare).name)
     sizes = {row.name: row.size for row in table.rows if row.section == "weights"}
+    codings, coding_source = coding_rows(contents.graph, sizes)
     return Report(
         title=_title(record, contents, Path(pare)),
         file=Path(pare).name,
@@ -68,6 +70,9 @@ def gather(
         histograms=_histograms(contents, record, run),
         profile=tuple(profile),
         profile_source=profile_source,
+        codings=codings,
+        coding_source=coding_source,
+        coder=table.coding,
         preparation=_preparation(contents.preparation),
         classes=contents.classes,
         facts=_facts(contents, table, record, Path(pare)),

@@ -199,15 +199,15 @@ class Coding:
 
 @dataclass(frozen=True)
 class CodingRow:
-    """Ours beside the paper's for one layer, and what the adaptive coder makes of the same layer.
+    """Ours beside the paper's for one layer.
 
     Attributes:
         layer: our layer's name.
-        ours: measured on our layer.
+        ours: computed from the weight in the file, as the paper counts.
         paper: the paper's line for it.
         paper_layer: the paper's name of the layer.
-        huffman: bytes in the paper's coding.
-        adaptive: bytes in this file.
+        huffman: bytes of the weight in the paper's coding, tables and centroids included.
+        file: bytes of the weight in this file.
         total: True for the line of the whole network.
     """
 
@@ -216,7 +216,7 @@ class CodingRow:
     paper: Coding | None = None
     paper_layer: str = ""
     huffman: int | None = None
-    adaptive: int | None = None
+    file: int | None = None
     total: bool = False
 
 
@@ -271,6 +271,7 @@ class Report:
         profile_source: how the profile was taken (``median of 50 runs, 1 thread, avx512, ...``).
         codings: the paper's columns.
         coding_source: which table of the paper the lines come from.
+        coder: name of the coder that wrote the file.
         preparation: what happens to an image before the network sees it.
         classes: class names.
         facts: provenance, seeds, machine, versions.
@@ -297,6 +298,7 @@ class Report:
     profile_source: str = ""
     codings: tuple[CodingRow, ...] = ()
     coding_source: str = ""
+    coder: str = ""
     preparation: tuple[tuple[str, str], ...] = ()
     classes: tuple[str, ...] = ()
     facts: tuple[Facts, ...] = ()
@@ -334,5 +336,5 @@ PARTS: dict[str, str] = {
     "weights": "No histograms: the file holds no weight matrix or kernel.",
     "recipe": "No stages: this page was made without the record of the run that made the file.",
     "time": "No time by layer: the engine was not profiled for this page.",
-    "paper": "No comparison with the paper's table: the run left no record of the paper's own coding.",
+    "paper": "No comparison with the paper: the file holds no weights that are shared as the paper's are.",
 }

@@ -1,11 +1,14 @@
-"""Deep Compression's own per-layer lines (Han, Mao, Dally, arXiv 1510.00149, tables 2 to 5), as printed."""
+"""Deep Compression's own per-layer lines (Han, Mao, Dally, arXiv 1510.00149, tables 2 to 5), and ours beside them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from paring.report._model import Coding
+from paring.coding import relative
+from paring.forms import Codebook
+from paring.graph import Graph
+from paring.report._model import Coding, CodingRow
 
 
 @dataclass(frozen=True)
@@ -97,3 +100,45 @@ TABLES = (_LENET_300_100, _LENET_5, _ALEXNET, _VGG_16)
 def paper_table(counts: Sequence[int]) -> PaperTable | None:
     """The paper's table for a network whose layers have these numbers of weights, if it has one."""
     return next((table for table in TABLES if table.counts == tuple(counts)), None)
+
+
+def coding_rows(graph: Graph, sizes: Mapping[str, int]) -> tuple[tuple[CodingRow, ...], str]:
+    """Our lines with the paper's beside them where the network is one of the paper's, and which table those are from.
+
+    A line is computed from the weight as the file holds it; only codebooks of two or more axes have one.
+
+    Args:
+        graph: the network in the file.
+        sizes: bytes of each weight in the file.
+    """
+    kernels = {name: form for name, form in graph.weights.items() if len(form.shape) >= 2}
+    shared = {name: form for name, form in kernels.items() if isinstance(form, Codebook)}
+    if not shared:
+        return (), ""
+    table = paper_table([form.size for form in kernels.values()]) if len(shared) == len(kernels) else None
+    width = round(table.layers[0][1].index_bits_pq or 0) if table else relative.INDEX_BITS
+    lines, rows = [], []
+    for i, (name, form) in enumerate(shared.items()):
+        alphabet = len(form.centroids) + 1
+        lines.append(relative.layer_size(form.indices, alphabet, width))
+        paper_name, paper = table.layers[i] if table else ("", None)
+        huffman = len(relative.encode(form.indices, alphabet, width)) + form.centroids.nbytes
+        rows.append(CodingRow(name, _coding(lines[-1]), paper, paper_name, huffman, sizes[name]))
+    paper_name, paper = table.layers[-1] if table else ("", None)
+    huffman, file = sum(row.huffman or 0 for row in rows), sum(row.file or 0 for row in rows)
+    total = _coding(relative.total_size(lines))
+    rows.append(CodingRow("total", total, paper, paper_name, huffman, file, True))
+    return tuple(rows), table.source if table else ""
+
+
+def _coding(line: relative.LayerSize) -> Coding:
+    return Coding(
+        line.weights,
+        line.kept_share,
+        line.weight_bits,
+        line.weight_bits_huffman,
+        line.index_bits,
+        line.index_bits_huffman,
+        line.size,
+        line.size_huffman,
+    )

@@ -112,25 +112,26 @@ def paper_section(report: Report) -> str:
     if not report.codings:
         return section("paper", title, "", absent(report, "paper"))
     theirs = any(row.paper for row in report.codings)
+    coder = f"the {text(report.coder)} coder" if report.coder else "the coder"
     lead = (
-        "The per-layer columns of Deep Compression (arXiv 1510.00149), measured on this network in the paper's own "
-        "coding: relative indices with filler zeros, then Huffman. The last columns are bytes of the weight: in that "
-        "coding, and with the adaptive coder that wrote this file."
+        "The per-layer columns of Deep Compression (arXiv 1510.00149), computed from this file's weights as the paper "
+        "counts: relative indices with filler zeros, and a code for each. The last two columns are bytes of the weight "
+        f"with everything needed to read it: in that coding, and in this file with {coder}."
     )
     heads = ["Layer", "#Weights", "#Kept", "#before", "#Huffman", "#before", "#Huffman", "#before", "#Huffman"]
     groups = [("", 3), ("Bits of a weight", 2), ("Bits of an index", 2), ("Size over float32", 2), ("Bytes", 2)]
     rows = [_coding_cells(row) for row in report.codings]
     body = table(
         "Per-layer coding, the paper's line below ours.",
-        [*heads, "#Huffman", "#adaptive"],
+        [*heads, "#Huffman", "#this file"],
         [cells for row, cells in zip(report.codings, rows, strict=True) if not row.total],
         css="plain paper",
         groups=groups,
         total=next((cells for row, cells in zip(report.codings, rows, strict=True) if row.total), ()),
     )
-    key = legend(("after", "ours, measured"), ("before", "the paper's")) if theirs else ""
+    key = legend(("after", "ours"), ("before", "the paper's")) if theirs else ""
     source = f" The paper's line is from {text(report.coding_source)}." if theirs and report.coding_source else ""
-    note = "Before: pruned and quantised, fixed-width codes. Huffman: the same after Huffman coding."
+    note = "Before: pruned and quantised, codes of fixed width. Huffman: the same after Huffman coding."
     return section("paper", title, lead, f'<div data-chart="paper">{key}{body}</div><p class="note">{note}{source}</p>')
 
 
@@ -144,7 +145,7 @@ def _coding_cells(row: CodingRow) -> list[str]:
     if row.paper:
         label += f'<span class="theirs">{text(row.paper_layer)}</span>'
     sizes = [
-        f'<span class="ours">{count(size) if size is not None else "–"}</span>' for size in (row.huffman, row.adaptive)
+        f'<span class="ours">{count(size) if size is not None else "–"}</span>' for size in (row.huffman, row.file)
     ]
     return [label, *cells, *sizes]
 
