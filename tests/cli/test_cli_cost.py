@@ -35,6 +35,14 @@ def test_a_table_per_layer_adds_up(run):
     assert "relu" in run("lenet_5_caffe", "--all").out
 
 
+def test_a_very_long_table_is_the_same(run, monkeypatch):
+    from paring.cli import cost as command
+
+    short = [line.rstrip() for line in run("resnet20", "--all").out.splitlines()]
+    monkeypatch.setattr(command, "_LONG", 0)
+    assert [line.rstrip() for line in run("resnet20", "--all").out.splitlines()] == short
+
+
 def test_width_and_resolution_of_the_published_grid(run):
     (found,) = json.loads(run("mobilenet_v2", "--width", "0.5", "--resolution", "160", "--json").out)
     assert found["parameters"] == 1_968_680

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from paring.capture._program import Call, Program, Ref
@@ -13,7 +14,7 @@ def recognised(program: Program) -> Program:
     """The program with every spelt-out local response normalisation as one ``local_response_norm`` call."""
     makers = {ref: call for call in program.calls for ref in call.outputs()}
     calls = [_response_norm(call, makers) or call for call in program.calls]
-    return Program(program.inputs, program.constants, program.names, calls, program.outputs)
+    return replace(program, calls=calls)
 
 
 def _response_norm(call: Call, makers: dict[Ref, Call]) -> Call | None:

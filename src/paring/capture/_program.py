@@ -78,6 +78,7 @@ class Program:
         names: dotted path of those constants that have one; tied ones have the first path.
         calls: in order.
         outputs: references of the answers.
+        known: results that do not depend on the input and were computed while tracing.
     """
 
     inputs: list[tuple[str, Ref, tuple[int, ...]]]
@@ -85,6 +86,7 @@ class Program:
     names: dict[Ref, str]
     calls: list[Call]
     outputs: list[Ref]
+    known: dict[Ref, torch.Tensor] = field(default_factory=dict)
 
     def needed(self) -> tuple[list[Call], set[Ref]]:
         """The calls the outputs depend on, in order, and every reference these read."""

@@ -23,7 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from paring.capture._capture import as_plain, bare, examples_for
 from paring.capture._export import place_of
-from paring.capture._lower import Lowering
+from paring.capture._lower import RULES, Lowering
 from paring.capture._patterns import recognised
 from paring.capture._program import Call, Place, Program, Ref, base_name, replaced
 from paring.errors import GraphError
@@ -61,7 +61,9 @@ def record(module: nn.Module, example: Any) -> tuple[Program, Recorder]:
     outputs = [recorder.refs[id(t)] for t in (answers if isinstance(answers, list | tuple) else [answers])]
     names = ["x"] if len(inputs) == 1 else [f"x{i + 1}" for i in range(len(inputs))]
     entries = [(name, ref, tuple(t.shape)) for name, ref, t in zip(names, inputs, examples, strict=True)]
-    return recognised(Program(entries, recorder.constants, recorder.names, recorder.calls, outputs)), recorder
+    return recognised(
+        Program(entries, recorder.constants, recorder.names, recorder.calls, outputs, recorder.known)
+    ), recorder
 
 
 @contextmanager
@@ -119,6 +121,7 @@ class Recorder(TorchDispatchMode):
         self.constants: dict[Ref, Tensor] = {}
         self.names: dict[Ref, str] = {}
         self.live: set[Ref] = set()
+        self.known: dict[Ref, Tensor] = {}
         self.modules = dict(module.named_modules())
         self.paths = {id(m): path for path, m in self.modules.items()}
         self.stack = [""]
@@ -170,13 +173,15 @@ class Recorder(TorchDispatchMode):
             raise GraphError("the network decides something by the numbers inside a tensor", where=self._where())
         if read and inplace:
             result = args[0]
-        elif read and op in _SHAPES:
+        elif op in _SHAPES and (read or _large(args)):
             result = _SHAPES[op](*args, **kwargs)
         else:
             result = func(*args, **kwargs)
         made = [self._ref(t, new=True) for t in _tensors(result)]
         if read:
             self.live.update(made)
+        elif isinstance(result, Tensor):
+            self.known[made[0]] = result
         out: Any = made[0] if isinstance(result, Tensor) else made
         place = self._place(op)
         self.calls.append(Call(op, func, known_args, known_kwargs, out, inplace, place))
@@ -195,7 +200,7 @@ class Recorder(TorchDispatchMode):
 
     def _place(self, op: str) -> Place:
         path = self.stack[-1]
-        if op not in _SHAPES:  # the others have rules, so no error will want their line
+        if op not in RULES:  # the line is for the error that will come
             return place_of(self.modules, path, self._where())
         if path not in self.places:
             self.places[path] = place_of(self.modules, path, "")
@@ -289,6 +294,11 @@ def _mean(x: Tensor, dim: Any = None, keepdim: bool = False, **kwargs: Any) -> T
     return x.new_empty([1 if i in axes else s for i, s in enumerate(x.shape) if keepdim or i not in axes])
 
 
+def _large(args: Sequence[Any]) -> bool:
+    """Whether a constant is computed from weights, whose numbers mean nothing here; small ones may be indices."""
+    return any(isinstance(a, Tensor) and a.is_floating_point() and a.numel() > 1 << 16 for a in args)
+
+
 #: How the dear calls are answered.
 _SHAPES: dict[str, Callable[..., Any]] = {
     "convolution": _convolution,
@@ -310,5 +320,7 @@ _SHAPES: dict[str, Callable[..., Any]] = {
         ("relu", "hardtanh", "sigmoid", "tanh", "silu", "hardswish", "hardsigmoid", "gelu", "leaky_relu", "clamp"),
         _same,
     ),
+    "where": lambda condition, *_: torch.empty(condition.shape),
+    **dict.fromkeys(("ge", "gt", "le", "lt"), lambda x, *_: x.new_empty(x.shape, dtype=torch.bool)),
     **dict.fromkeys(("pow", "_softmax", "_prelu_kernel", "neg", "abs"), _same),
 }

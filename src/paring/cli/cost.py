@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +13,9 @@ import typer
 from paring.cli._options import Json
 from paring.cli._output import count, note, print_facts, print_json, print_table, say
 from paring.errors import ArgumentError, GraphError
+
+#: Rows up to which a table is set by rich.
+_LONG = 300
 
 if TYPE_CHECKING:
     from paring.graph import Cost, Row
@@ -187,17 +191,26 @@ def _table(one: Costed, all_nodes: bool) -> None:
         out += [count(get("dense_bytes"))]
         return out + ([form, count(get("packed_bytes")), count(get("entropy_bytes"))] if coded else [])
 
-    print_table(
-        columns,
-        [cells(row.name, row.op, "x".join(map(str, row.output)), row, row.form) for row in rows],
-        title=f"{one.name}, input {'x'.join(map(str, one.input))}",
-        total=cells("total", "", "", one.cost),
-        left=3,
-    )
+    title = f"{one.name}, input {'x'.join(map(str, one.input))}"
+    body = [cells(row.name, row.op, "x".join(map(str, row.output)), row, row.form) for row in rows]
+    show = print_table if len(body) <= _LONG else _print_plain
+    show(columns, body, title=title, total=cells("total", "", "", one.cost), left=3)
     say()
     peak = "" if one.partial else f"{count(one.cost.peak_bytes)} bytes of float32 activations at once"
     entropy = "zero-order, simulated; the length of a file is measured by paring inspect" if coded else ""
     print_facts({"peak memory": peak, "entropy bytes": entropy, **_facts(one)})
+
+
+def _print_plain(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str, total: Sequence[str], left: int
+) -> None:
+    """The same table without rich, which takes seconds for thousands of rows."""
+    lines = [columns, *rows, total]
+    widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
+    print(title)
+    for line in lines:
+        pairs = enumerate(zip(line, widths, strict=True))
+        print("  ".join(cell.ljust(w) if i < left else cell.rjust(w) for i, (cell, w) in pairs).rstrip())
 
 
 def _facts(one: Costed) -> dict[str, str]:
