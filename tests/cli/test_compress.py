@@ -72,8 +72,7 @@ def test_a_checkpoint_is_compressed_without_training_it_anew(paring, command, ti
     words = ["train", f"{tiny}:tiny", "--data", f"mnist:{idx_folder}", "--epochs", 8, "--batch-size", 20, "--json"]
     code, out, _ = paring(*words, "--threads", 1, "--out", trained)
     error = json.loads(out)["error"]
-    command[1] = trained
-    code, out, err = paring(*command, "--json")
+    code, out, err = paring(*command, "--weights", trained, "--json")
     assert code == 0, err
     assert json.loads(out)["error_before"] == pytest.approx(error)
     stages = json.loads((tmp_path / "tiny.run" / "record.json").read_text())["stages"]
@@ -113,6 +112,23 @@ def test_interrupted_and_resumed_is_the_same_to_the_bit(paring, command, tmp_pat
     assert "seed was 0, is 1" in err
     assert paring(*other, "--resume")[0] == 0
     assert (tmp_path / "tiny.pare").read_bytes() == whole
+
+
+def test_an_engine_that_disagrees_is_not_hidden(paring, command, monkeypatch):
+    from paring import capture
+
+    honest = capture.rebuild
+
+    def altered(graph):
+        network = honest(graph)
+        with torch.no_grad():
+            network.get_parameter("4.bias").add_(0.5)
+        return network
+
+    monkeypatch.setattr(capture, "rebuild", altered)
+    code, out, err = paring(*command)
+    assert (code, out) == (1, "")
+    assert "engine and torch disagree about the file; found scores differ by up to 0.5" in err
 
 
 def test_huffman_is_the_paper_s_coding(paring, command, tmp_path):

@@ -26,7 +26,7 @@ def naive_scores(images):
 def test_error_of_a_file_against_a_naive_loop(paring, pare, idx_folder):
     images, labels = digits(100, 2)
     predicted = naive_scores(images).argmax(1)
-    code, out, _ = paring("eval", pare, "--data", f"mnist:{idx_folder}", "--json", "--per-class", "--threads", 2)
+    code, out, _ = paring("eval", pare, "--data", f"mnist:{idx_folder}", "--json", "--per-class", "--threads", 1)
     found = json.loads(out)
     assert code == 0
     assert (found["images"], found["skipped"]) == (100, 0)

@@ -22,7 +22,8 @@ def test_trains_and_writes_a_checkpoint_that_says_what_it_is(paring, command, id
     assert (found["train_images"], found["test_images"], found["epochs"]) == (300, 100, 6)
     assert found["error"] < 0.3  # chance is 0.9
     assert list(tmp_path.iterdir()) == [tmp_path / "net.safetensors"]
-    code, out, _ = paring("eval", tmp_path / "net.safetensors", "--data", f"mnist:{idx_folder}", "--json")
+    words = ["eval", command[1], "--weights", tmp_path / "net.safetensors", "--data", f"mnist:{idx_folder}", "--json"]
+    code, out, _ = paring(*words)
     assert code == 0
     assert json.loads(out)["error"] == pytest.approx(found["error"], abs=1e-9)
 
@@ -123,9 +124,24 @@ def test_a_checkpoint_of_another_network(paring, command, idx_folder, tmp_path):
     assert "does not fit LeNet5Caffe" in err
     assert "conv1.weight" in err
     (tmp_path / "cut.safetensors").write_bytes((tmp_path / "net.safetensors").read_bytes()[:-100])
-    code, out, err = paring("eval", tmp_path / "cut.safetensors", "--data", f"mnist:{idx_folder}")
+    words[3] = tmp_path / "cut.safetensors"
+    code, out, err = paring(*words)
     assert (code, out) == (6, "")
+    assert "cut.safetensors" in err
+    code, out, err = paring("eval", tmp_path / "net.safetensors", "--data", f"mnist:{idx_folder}")
+    assert (code, out) == (6, "")
+    assert "does not say of which zoo network it is" in err
     torch.save({"weight": torch.zeros(3)}, tmp_path / "plain.pt")
     code, out, err = paring("eval", tmp_path / "plain.pt", "--data", f"mnist:{idx_folder}")
     assert (code, out) == (6, "")
-    assert "does not say of which network it is" in err
+    assert "does not say of which zoo network it is" in err
+
+
+def test_opening_a_checkpoint_never_runs_a_python_file(paring, idx_folder, tmp_path):
+    from paring.training import save_checkpoint
+
+    (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\ndef net(): pass\n")
+    words = {"net": f"{tmp_path}/evil.py:net", "classes": [], "preparation": {}}
+    save_checkpoint(tmp_path / "x.safetensors", {"w": torch.zeros(1)}, words)
+    assert paring("eval", tmp_path / "x.safetensors", "--data", f"mnist:{idx_folder}")[:2] == (6, "")
+    assert not (tmp_path / "ran").exists()

@@ -108,15 +108,17 @@ def build(named: Named, data: Dataset) -> nn.Module:
 
 
 def save(path: Path, module: nn.Module, named: Named, data: Dataset) -> None:
-    """Write a checkpoint that says of which network it is; whole or not at all.
+    """Write a checkpoint that says of which zoo network it is, with class names and preparation; whole or not at all.
 
     Raises:
         OutputError: if it cannot be written.
     """
     from paring.training import save_checkpoint
 
-    own = str(Path(named.net.rpartition(":")[0]).resolve()) + ":" + named.title if ".py:" in named.net else named.net
-    words = {"net": own, "classes": data.classes, "preparation": asdict(data.preparation)}
+    # A user's own Python file is not named: opening a checkpoint must never run one.
+    words = {"classes": data.classes, "preparation": asdict(data.preparation)}
+    if ".py:" not in named.net:
+        words["net"] = named.net
     save_checkpoint(path, module.state_dict(), words)
 
 
@@ -143,11 +145,12 @@ def _of_checkpoint(path: Path) -> Named:
     if not path.is_file():
         raise CheckpointError("checkpoint does not exist", where=path)
     header = _header(path) if path.suffix == ".safetensors" else {}
-    if "net" not in header:
+    net = header.get("net")
+    if not isinstance(net, str) or net.endswith(_SUFFIXES) or ".py" in net:
         raise CheckpointError(
-            "checkpoint does not say of which network it is", where=path, fix=f"Name it: NET --weights {path}"
+            "checkpoint does not say of which zoo network it is", where=path, fix=f"Name it: NET --weights {path}"
         )
-    named = find(header["net"])
+    named = find(net)
     return Named(**{**vars(named), "weights": path, **_known(header)})
 
 
