@@ -160,6 +160,11 @@ def lenet_report() -> Report:
             Facts("Provenance", (("Recipe", "deep-compression"), ("Data", "mnist train, 60,000 images"))),
             Facts("Reproduction", (("Seed", "1"), ("Machine", machine), ("Versions", "paring 0.1.0, torch 2.13.0"))),
         ),
+        settings=(
+            Facts("The whole recipe", (("keep", "0.08"), ("rounds", "2"))),
+            Facts("Train", (("epochs", "20"), ("optimiser", "sgd"), ("rate", "0.01"))),
+            Facts("Retrain", (("epochs", "12"), ("optimiser", "sgd"), ("distil", "0.7"))),
+        ),
         commands=("paring train lenet5-caffe --data mnist:DATA --seed 1", "paring compress lenet5.ckpt --report"),
         version="0.1.0",
     )
@@ -216,6 +221,7 @@ def hostile_report() -> Report:
         preparation=((ATTACK, ATTACK),),
         classes=(ATTACK, "\x00\x1b[31m\udc80", "</style></script>"),
         facts=(Facts(ATTACK, ((ATTACK, ATTACK),)),),
+        settings=(Facts(ATTACK, ((ATTACK, ATTACK),)), Facts(ATTACK, ((ATTACK, ATTACK),))),
         commands=(ATTACK,),
         absent=dict.fromkeys(("accuracy", "latency", "weights", "recipe", "time", "paper"), ATTACK),
         version=ATTACK,

@@ -39,7 +39,12 @@ def made(tmp_path_factory):
         seed=3,
         test_set="mnist test",
         test_images=10_000,
-        settings={"keep": {"fc1": 0.08}, "bits": 5, "budget": None},
+        settings={
+            "train": {"epochs": 10, "rate": 0.002, "batch": 128, "optimiser": "adam"},
+            "keep": {"fc1": 0.08},
+            "bits": 5,
+            "budget": None,
+        },
         commands=["paring compress lenet_5_caffe --seed 3"],
         machine={"processor": "Example CPU", "cores": 2},
         stages=[
@@ -66,6 +71,7 @@ def test_a_file_alone_gives_its_bytes_and_its_card(made):
         == report.bytes
     )
     assert report.title == "net"
+    assert {section.part for section in report.sections} == {"frame", "network", "weight, codebook", "bias, dense"}
     assert report.classes == tuple("0123456789")
     assert dict(report.preparation)["Input"] == "28 × 28 pixels, grey"
     assert report.commands == ("paring compress lenet_5_caffe", "paring report")
@@ -89,9 +95,10 @@ def test_the_run_adds_stages_errors_and_the_weights_before(made):
     assert all(data.baseline for data in report.histograms)
     assert [data.weights for data in report.histograms] == [before[data.name].size for data in report.histograms]
     facts = {key: value for group in report.facts for key, value in group.rows}
-    assert facts["keep fc1"] == "0.08"
     assert facts["Seed"] == "3"
-    assert "budget" not in facts
+    whole, train = report.settings
+    assert dict(whole.rows) == {"keep fc1": "0.08", "bits": "5"}
+    assert (train.title, dict(train.rows)["rate"]) == ("Train", "0.002")
     assert report.commands == ("paring compress lenet_5_caffe --seed 3",)
 
 

@@ -53,8 +53,17 @@ def test_milliseconds(number, like, shown):
 
 @pytest.mark.parametrize(
     ("number", "shown"),
-    [(0.04, "0.0 s"), (9.94, "9.9 s"), (9.96, "10 s"), (59.6, "1 min 00 s"), (250, "4 min 10 s"), (3900, "1 h 05 min"),
-     (3599.7, "1 h 00 min")],
+    [
+        (0, "0.0 s"),
+        (0.04, "< 0.1 s"),
+        (0.06, "0.1 s"),
+        (9.94, "9.9 s"),
+        (9.96, "10 s"),
+        (59.6, "1 min 00 s"),
+        (250, "4 min 10 s"),
+        (3900, "1 h 05 min"),
+        (3599.7, "1 h 00 min"),
+    ],
 )  # fmt: skip
 def test_seconds(number, shown):
     assert _html.seconds(number).replace("\u00a0", " ") == shown

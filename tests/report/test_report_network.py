@@ -5,7 +5,8 @@ import report_examples as examples
 from paring.errors import ArgumentError
 from paring.forms import Codebook, Dense, Sparse
 from paring.graph import Graph, Node
-from paring.report._network import BINS, graph_nodes, histograms, layers
+from paring.report import NodeTime
+from paring.report._network import BINS, form_name, fused, graph_nodes, histograms, layers
 
 
 def tied() -> Graph:
@@ -106,3 +107,23 @@ def test_a_codebook_without_a_centroid_makes_a_histogram():
     graph = Graph({"x": (3,)}, [Node("fc", "linear", ("x",), {}, {"weight": "w"})], ("fc",), {"w": form})
     (data,) = histograms(graph, {"w": np.ones((2, 3), np.float32)})
     assert (sum(data.kept), sum(data.pruned)) == (0, 6)
+
+
+def test_fused_nodes_go_to_the_step_that_reads_them():
+    graph, _ = examples.lenet()
+    steps = [NodeTime(name, "", 1.0, "k") for name in ("conv1", "pool1", "pool2", "relu", "fc2")]
+    found = fused([*steps, NodeTime("copy", "reorder", 0.5)], graph)
+    assert [(step.name, step.op) for step in found] == [
+        ("conv1", "conv2d"),
+        ("pool1", "max_pool"),
+        ("conv2", "conv2d + max_pool"),
+        ("fc1", "flatten + linear + relu"),
+        ("fc2", "linear"),
+        ("copy", "reorder"),
+    ]
+    assert sum(step.median for step in found) == 5.5
+
+
+def test_forms_in_words():
+    assert form_name(Dense(np.zeros(3), 16)) == "dense, 16 bits"
+    assert form_name(Codebook(np.array([1.0, 2.0]), np.array([0, 1]))) == "codebook of 2, 32 bits"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from paring.report._charts import MAX_LANES, rail
 from paring.report._html import count, name, shape, text
-from paring.report._model import Facts, GraphNode, Report
+from paring.report._model import Report
 from paring.report._parts import figure, folded, section, table
+from paring.report._pieces import Facts, GraphNode
 
 #: Class names shown before the rest is folded away.
 _MAX_CLASSES = 40
@@ -24,6 +25,8 @@ def card_section(report: Report) -> str:
         bodies.append(f'<div class="cards">{"".join(cards)}</div>')
     if report.classes:
         bodies.append(_classes(report.classes))
+    if report.settings:
+        bodies += ["<h3>Settings of the recipe</h3>", _settings(report.settings)]
     if report.commands:
         lines = "\n".join(text(command) for command in report.commands)
         bodies.append(f'<h3>The commands that made it</h3><pre tabindex="0"><code>{lines}</code></pre>')
@@ -78,3 +81,16 @@ def _classes(classes: tuple[str, ...]) -> str:
     if len(classes) > _MAX_CLASSES:
         listing = f"<details><summary>All {count(len(classes))} class names</summary>{listing}</details>"
     return f"<h3>Classes</h3>{listing}"
+
+
+def _settings(groups: tuple[Facts, ...]) -> str:
+    """What holds for the whole recipe as a list, the phases side by side, each key once."""
+    whole, *phases = groups
+    body = _facts(whole) if whole.rows else ""
+    if phases:
+        values = [dict(phase.rows) for phase in phases]
+        keys = dict.fromkeys(key for phase in values for key in phase)
+        rows = [[text(key), *(name(phase.get(key, "")) for phase in values)] for key in keys]
+        heads = ["Setting", *(phase.title for phase in phases)]
+        body += table("Settings by phase of the recipe.", heads, rows, css="plain")
+    return f"<details><summary>All settings</summary>{body}</details>"

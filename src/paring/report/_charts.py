@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from math import ceil, floor, log10, sqrt
 
 from paring.report._html import text
-from paring.report._model import GraphNode, Histogram
+from paring.report._pieces import GraphNode, Histogram
 
 #: Width and height of a histogram's bins and height of the strip of centroids below; the page stretches them.
 _WIDE, _HIGH, _RUG = 320, 100, 14

@@ -15,12 +15,13 @@ import numpy as np
 import paring
 from paring.container import Contents, Inspection, inspect, read
 from paring.errors import ArgumentError, CheckpointError, ParingError
-from paring.graph import Preparation
+from paring.graph import Graph, Preparation
 from paring.record import Record
-from paring.report._model import Accuracy, Facts, Histogram, NodeTime, Report, Section, Stage, Timing
-from paring.report._network import graph_nodes, histograms, layers
+from paring.report._model import Report
+from paring.report._network import form_name, fused, graph_nodes, histograms, layers
 from paring.report._page import render, write_page
 from paring.report._paper import coding_rows
+from paring.report._pieces import Accuracy, Facts, Histogram, NodeTime, Section, Stage, Timing
 
 
 def gather(
@@ -41,7 +42,7 @@ def gather(
         run: the run's folder, where the record's baseline weights lie.
         accuracy: measured on this file; without it the record's own errors are shown.
         timings: of the engine and of what it is compared with.
-        profile: of the engine, node by node.
+        profile: of the engine, by the name of the value each step makes.
         profile_source: conditions of ``profile``.
 
     Raises:
@@ -60,7 +61,7 @@ def gather(
         title=_title(record, contents, Path(pare)),
         file=Path(pare).name,
         bytes=os.path.getsize(pare),
-        sections=_sections(contents, table),
+        sections=_sections(contents.graph, table),
         layers=layers(contents.graph, sizes),
         nodes=graph_nodes(contents.graph),
         accuracy=accuracy or _accuracy(record),
@@ -68,7 +69,7 @@ def gather(
         stages=_stages(record),
         stage_data=(record.test_set or record.data) if record else "",
         histograms=_histograms(contents, record, run),
-        profile=tuple(profile),
+        profile=fused(profile, contents.graph),
         profile_source=profile_source,
         codings=codings,
         coding_source=coding_source,
@@ -76,6 +77,7 @@ def gather(
         preparation=_preparation(contents.preparation),
         classes=contents.classes,
         facts=_facts(contents, table, record, Path(pare)),
+        settings=_settings(record),
         commands=_commands(contents, record),
         version=paring.__version__,
     )
@@ -129,14 +131,16 @@ def _title(record: Record | None, contents: Contents, pare: Path) -> str:
     return (record.network if record else "") or contents.provenance.get("network", "") or pare.stem
 
 
-def _sections(contents: Contents, table: Inspection) -> tuple[Section, ...]:
-    weights = contents.graph.weights
-    return tuple(
-        Section(row.name, f"weights, {weights[row.name].kind}", row.size, row.form)
-        if row.section == "weights"
-        else Section(row.name, row.section, row.size)
-        for row in table.rows
-    )
+def _sections(graph: Graph, table: Inspection) -> tuple[Section, ...]:
+    roles = {name: pairs[0][1] for name, pairs in graph.weight_users().items()}
+    rows = []
+    for row in table.rows:
+        if row.section == "weights":
+            form = graph.weights[row.name]
+            rows.append(Section(row.name, f"{roles[row.name]}, {form.kind}", row.size, form_name(form)))
+        else:
+            rows.append(Section(row.name, row.section, row.size))
+    return tuple(rows)
 
 
 def _accuracy(record: Record | None) -> Accuracy | None:
@@ -218,8 +222,19 @@ def _facts(contents: Contents, table: Inspection, record: Record | None, pare: P
         }
         groups.append(Facts("The run", tuple((key, value) for key, value in run.items() if value)))
         groups.append(Facts("The machine", _flat(record.machine)))
-        groups.append(Facts("Settings", _flat(record.settings)))
     return tuple(group for group in groups if group.rows)
+
+
+def _settings(record: Record | None) -> tuple[Facts, ...]:
+    """Settings of phases are mappings of their own; short mappings (pattern to number) are not."""
+    if record is None or not record.settings:
+        return ()
+    phases = {key: value for key, value in record.settings.items() if isinstance(value, Mapping) and len(value) > 3}
+    whole = {key: value for key, value in record.settings.items() if key not in phases}
+    return (
+        Facts("The whole recipe", _flat(whole)),
+        *(Facts(key.replace("_", " ").capitalize(), _flat(value)) for key, value in phases.items()),
+    )
 
 
 def _flat(values: Mapping[str, object], prefix: str = "") -> tuple[tuple[str, str], ...]:

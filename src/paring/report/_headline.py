@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from paring.report._html import count, milliseconds, name, percent, short_bytes, text, times
-from paring.report._model import Accuracy, Report, Timing
+from paring.report._model import Report
 from paring.report._parts import absent
+from paring.report._pieces import Accuracy, Timing
 from paring.report._size import headline_bars
 
 #: Stands beside every number that was not measured on the file itself.

@@ -60,7 +60,9 @@ def milliseconds(number: float, like: float | None = None) -> str:
 
 
 def seconds(number: float) -> str:
-    """``0.4 s``, ``38 s``, ``4 min 10 s``, ``1 h 05 min``."""
+    """``< 0.1 s``, ``0.4 s``, ``38 s``, ``4 min 10 s``, ``1 h 05 min``."""
+    if 0 < number < 0.05:
+        return f"< 0.1{_GAP}s"
     if number < 9.95:
         return f"{number:.1f}{_GAP}s"
     whole = round(number)

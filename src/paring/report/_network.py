@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from math import ceil, floor
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from paring.errors import ArgumentError
 from paring.forms import Codebook, Form
 from paring.graph import OPS, Graph, Node
-from paring.report._model import GraphNode, Histogram, Layer
+from paring.report._pieces import GraphNode, Histogram, Layer, NodeTime
 
 #: Bins of a histogram; even, so that zero can stand between two of them.
 BINS = 64
@@ -53,7 +54,7 @@ def layers(graph: Graph, weight_bytes: Mapping[str, int]) -> tuple[Layer, ...]:
         weights = sum(form.size for form in forms)
         after = sum(weight_bytes.get(name, 0) for name in owned)
         kept = sum(form.nonzeros for form in forms)
-        rows.append(Layer(node.name, node.op, _form_name(main), weights, kept, 4 * weights, after))
+        rows.append(Layer(node.name, node.op, form_name(main), weights, kept, 4 * weights, after))
     return tuple(rows)
 
 
@@ -80,6 +81,28 @@ def histograms(graph: Graph, baseline: Mapping[str, np.ndarray] | None = None) -
                 "weights before compression have another shape", where=name, found=before.shape, expected=form.shape
             )
         rows.append(_histogram(name, form, before))
+    return tuple(rows)
+
+
+def fused(profile: Sequence[NodeTime], graph: Graph) -> tuple[NodeTime, ...]:
+    """The engine's steps under the names of the nodes they do.
+
+    A step goes by the value it makes. A node that is no step of its own was done by the step that reads it; such a
+    step is named after the first of its nodes that has weights.
+    """
+    done: dict[str, list[Node]] = {step.name: [] for step in profile}
+    reader: dict[str, str] = {}
+    for node in reversed(graph.nodes):
+        owner = node.name if node.name in done else reader.get(node.name)
+        if owner is not None:
+            done[owner].insert(0, node)
+            reader.update(dict.fromkeys(node.inputs, owner))
+    rows = []
+    for step in profile:
+        nodes = done[step.name]
+        head = next((node for node in nodes if node.weights), None)
+        name = head.name if head else step.name
+        rows.append(replace(step, name=name, op=" + ".join(node.op for node in nodes) or step.op))
     return tuple(rows)
 
 
@@ -114,12 +137,11 @@ def _owners(graph: Graph) -> list[tuple[Node, list[str]]]:
     return rows
 
 
-def _form_name(form: Form) -> str:
-    """``codebook of 31``, ``dense, 32 bits``."""
-    if isinstance(form, Codebook):
-        return f"codebook of {len(form.centroids)}"
+def form_name(form: Form) -> str:
+    """In words: ``codebook of 31, 16 bits``, ``dense, 32 bits``."""
+    kind = f"{form.kind} of {len(form.centroids)}" if isinstance(form, Codebook) else form.kind
     bits = getattr(form, "bits", None)
-    return f"{form.kind}, {bits} bits" if bits else form.kind
+    return f"{kind}, {bits} bits" if bits else kind
 
 
 def _detail(graph: Graph, node: Node) -> str:

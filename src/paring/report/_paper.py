@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from paring.coding import relative
 from paring.forms import Codebook
 from paring.graph import Graph
-from paring.report._model import Coding, CodingRow
+from paring.report._pieces import Coding, CodingRow
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from paring.report._charts import ErrorAxis, axis_ticks, bar, dot_row
 from paring.report._headline import SIMULATED, conditions
-from paring.report._html import count, milliseconds, name, percent, seconds, significant, text
-from paring.report._model import Coding, CodingRow, NodeTime, Report, Timing
+from paring.report._html import count, milliseconds, name, percent, seconds, text
+from paring.report._model import Report
 from paring.report._parts import absent, figure, folded, legend, section, table
+from paring.report._pieces import Coding, CodingRow, NodeTime, Timing
 
 
 def recipe_section(report: Report) -> str:
@@ -20,8 +21,7 @@ def recipe_section(report: Report) -> str:
     errors = [stage.error for stage in stages]
     known = [error for error in errors if error is not None]
     axis = ErrorAxis(known)
-    places = 2 if max(known, default=0.0) < 1 and not axis.log else 1
-    labels = [_tick(tick) if axis.log else percent(tick, places) for tick in axis.ticks]
+    labels = [f"{100 * tick:.4g}\u00a0%" for tick in axis.ticks]
     around = [None, *errors, None]
     rows = [
         [
@@ -44,19 +44,17 @@ def recipe_section(report: Report) -> str:
     return section("recipe", title, lead, figure("stages", body, f"{caption} Kept is the share of non-zero weights."))
 
 
-def _tick(value: float) -> str:
-    return f"{significant(100 * value, 1)}\u00a0%"
-
-
 def time_section(report: Report) -> str:
     """Latency of the whole network in every program timed, and of each node in the engine."""
     title = "Time"
     if not report.timings and not report.profile:
         return section("time", title, "", absent(report, "latency"), absent(report, "time"))
-    lead = "How long an answer takes, whole and node by node. A time is the median of repeated runs on one machine."
+    lead = "How long an answer takes, whole and step by step. A time is the median of repeated runs on one machine."
     whole = _latency(report.timings) if report.timings else absent(report, "latency")
     nodes = _profile(report) if report.profile else absent(report, "time")
-    return section("time", title, lead, "<h3>The whole network</h3>", whole, "<h3>By node, in the engine</h3>", nodes)
+    return section(
+        "time", title, lead, "<h3>The whole network</h3>", whole, "<h3>Step by step, in the engine</h3>", nodes
+    )
 
 
 def _latency(timings: tuple[Timing, ...]) -> str:
@@ -85,25 +83,32 @@ def _profile(report: Report) -> str:
 
     def row(node: NodeTime) -> list[str]:
         return [
-            f"{name(node.name)}<small>{text(', '.join(filter(None, (node.op, node.kernel))))}</small>",
+            f"{name(node.name)}<small>{text(_work(node))}</small>",
             bar(("after", node.median / longest)),
             milliseconds(node.median, total),
             percent(node.median / total, 1) if total else "",
         ]
 
     body = table(
-        "Median time of each node in the engine.",
-        ["Node", "|", "#Median", "#Share"],
+        "Median time of each step of the engine.",
+        ["Step", "|", "#Median", "#Share"],
         map(row, report.profile),
         css="bars",
         total=["Sum", "", milliseconds(total, total), percent(1.0, 1)],
     )
-    body = folded(f"All {len(report.profile)} nodes", body, len(report.profile))
+    body = folded(f"All {len(report.profile)} steps", body, len(report.profile))
     top = sorted(report.profile, key=lambda node: -node.median)[:3]
     slowest = ", ".join(f"{name(node.name)} ({percent(node.median / total, 0)})" for node in top) if total else ""
     caption = f"Most of it goes to {slowest}. " if slowest and len(report.profile) > 3 else ""
     source = text(report.profile_source or "conditions not stated")
-    return figure("profile", body, f"{caption}Timed node by node, so the sum can differ from the whole: {source}.")
+    return figure("profile", body, f"{caption}Timed step by step, so the sum can differ from the whole: {source}.")
+
+
+def _work(node: NodeTime) -> str:
+    """Operator and kernel, without the operator where the kernel's name begins with it."""
+    if node.kernel.startswith(node.op):
+        return node.kernel
+    return ", ".join(filter(None, (node.op, node.kernel)))
 
 
 def paper_section(report: Report) -> str:

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from paring.report._charts import bar, histogram
 from paring.report._html import count, name, percent, short_bytes, significant, text, times
-from paring.report._model import Histogram, Layer, Report
+from paring.report._model import Report
 from paring.report._parts import absent, figure, folded, legend, section, table
+from paring.report._pieces import Histogram, Layer
 
 #: Kinds of content listed by name in the chart; the smaller ones are summed up in one row.
 _MAX_KINDS = 10
