@@ -190,13 +190,14 @@ def test_presets_survive_json():
 
 # A parent that forks children without importing torch again; each child runs the recipe and may be killed.
 _KILLED = """
-import os, random, signal, sys, time
+import os, random, signal, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from test_deep_compression import compress
 import torch
 torch.set_num_threads(1)
 folder, way = Path(sys.argv[2]), sys.argv[3]
+compress(folder.with_name("warm"))  # torch loads much of itself at the first step; once is enough
 
 def child():
     import paring.training._checkpoint as checkpoint
@@ -205,10 +206,10 @@ def child():
     def counted(a, b):
         nonlocal saves
         saves += 1
-        if way == "between" and saves % 3 == 0:
+        if way == "between" and saves == 3 + kills % 3:
             os.kill(os.getpid(), signal.SIGKILL)      # written, not yet in place
         replace(a, b)
-        if way == "after" and saves % 4 == 0:
+        if way == "after" and saves == 3 + kills % 3:
             os.kill(os.getpid(), signal.SIGKILL)
     if way in ("between", "after"):
         os.replace = counted
@@ -220,18 +221,15 @@ def child():
 
 kills, stages, clock = 0, set(), random.Random(0)
 while True:
+    clock.random()
     pid = os.fork()
     if pid == 0:
+        if way == "any time":  # of processor time, so that a busy machine changes nothing; SIGPROF ends the process
+            signal.setitimer(signal.ITIMER_PROF, clock.uniform(0.02, 0.1) + 0.004 * kills)
         try:
             child()
         finally:
             os._exit(1)
-    if way == "any time":
-        time.sleep(clock.uniform(0.05, 0.5 + 0.1 * kills))
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
     status = os.waitpid(pid, 0)[1]
     if os.WIFEXITED(status):
         assert os.WEXITSTATUS(status) == 0
@@ -239,7 +237,7 @@ while True:
     kills += 1
     done = len(list(folder.glob("?-*.safetensors")))
     stages.add(("train", "prune", "retrain", "share", "tune", "write")[done])
-    assert kills < 200
+    assert kills < 60, stages
 print(kills, *sorted(stages))
 """
 
