@@ -28,6 +28,10 @@ def test_the_demo_on_a_small_set(paring, idx_folder, tmp_path, monkeypatch):
     assert code == 0, err
     assert "train: done before" in err
     assert (out_folder / "lenet.pare").read_bytes() == first
+    code, out, err = paring("demo", "--out", out_folder, "--threads", 1, "--seed", 5)
+    assert code == 0, err
+    assert "beginning anew" in err
+    assert (out_folder / "lenet.pare").read_bytes() != first
     for word in ("bytes", "test error", "median latency", "agreement", "report.html"):
         assert word in out
 

@@ -3,24 +3,7 @@ import re
 
 import numpy as np
 import pytest
-from conftest import digits, small_contents
-
-
-def naive_scores(images):
-    """The small network by hand, in NumPy loops over plain formulas."""
-    weights = {name: form.dense() for name, form in small_contents().graph.weights.items()}
-    out = []
-    for image in images:
-        x = (image.astype(np.float64) / 255 - 0.1307) / 0.3081
-        maps = np.zeros((4, 12, 12))
-        for k in range(4):
-            for i in range(12):
-                for j in range(12):
-                    window = x[2 * i : 2 * i + 5, 2 * j : 2 * j + 5]
-                    maps[k, i, j] = (window * weights["conv.weight"][k, 0]).sum() + weights["conv.bias"][k]
-        pooled = np.maximum(maps, 0).reshape(4, 6, 2, 6, 2).max((2, 4))
-        out.append(weights["fc.weight"] @ pooled.ravel() + weights["fc.bias"])
-    return np.array(out)
+from cli_examples import digits, naive_scores
 
 
 def test_error_of_a_file_against_a_naive_loop(paring, pare, idx_folder):

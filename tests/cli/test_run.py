@@ -2,8 +2,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import digits
-from test_eval import naive_scores
+from cli_examples import digits, naive_scores
 
 PIL = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,7 @@ import typer
 from paring.cli._command import as_typed
 from paring.cli._options import Json, Seed, Threads, checked_threads
 from paring.cli._output import count, note, print_facts, print_json, say
-from paring.errors import OutputError
+from paring.errors import CheckpointError, OutputError
 
 NETWORK, DATA, PRESET = "lenet_5_caffe", "mnist5k", "quick"
 
@@ -43,7 +44,8 @@ def demo(
     shop = open_workshop(NETWORK, None, DATA, None, {}, seed, threads)
     note(f"{NETWORK}: {count(shop.parameters)} parameters; {DATA}: {len(shop.train)} + {len(shop.test)} digits")
     file, run, page = out / "lenet.pare", out / "run", out / "report.html"
-    record = deep_compression(
+    compress = partial(
+        deep_compression,
         shop.maker(),
         (shop.train, shop.test),
         run,
@@ -54,6 +56,11 @@ def demo(
         commands=[as_typed()],
         say=note,
     )
+    try:
+        record = compress()
+    except CheckpointError:
+        note(f"{run} holds a run with another seed, number of threads or version; beginning anew.")
+        record = compress(restart="train")
     outcome, model = judge(file, record, shop.float_network(run), shop.test, threads)
     write_report(page, outcome, model, record, run)
     if json:
