@@ -30,7 +30,7 @@ def _paper(keep_layers: dict[str, float], fc_centroids: int) -> Settings:
 
 
 def _small(augment: str, train: int, prune: int, retrain: int, tune: int, **changes: object) -> Settings:
-    common = {"augment": augment, "distil": 0.7}
+    common = {"augment": augment, "distil": 0.5}
     base = Settings(
         train=Phase(epochs=train, augment=augment),
         prune=Phase(epochs=prune, schedule="constant", **common),  # type: ignore[arg-type]
@@ -50,8 +50,8 @@ def _small(augment: str, train: int, prune: int, retrain: int, tune: int, **chan
 PRESETS: dict[str, Settings] = {
     "paper-lenet-300-100": _paper({"fc1": 0.08, "fc2": 0.09, "fc3": 0.26}, 64),
     "paper-lenet-5": _paper({"conv1": 0.66, "conv2": 0.12, "fc1": 0.08, "fc2": 0.19}, 32),
-    "small-lenet-300-100": _small("strong", 30, 30, 30, 5, keep=0.025),
-    "small-lenet-5": _small("strong", 12, 20, 20, 3, keep=0.01),
+    "small-lenet-300-100": _small("light", 40, 40, 60, 10, keep=0.025),
+    "small-lenet-5": _small("light", 15, 20, 30, 5, keep=0.015),
     "quick": _small("light", 10, 10, 10, 2, keep=0.05),
 }
 
