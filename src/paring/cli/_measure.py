@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from paring.cli._output import threads_text
+
 if TYPE_CHECKING:
     from paring.record import Record
     from paring.report import Accuracy, NodeTime, Timing
@@ -133,9 +135,8 @@ def profile(model: Model, runs: int = 50) -> tuple[list[NodeTime], str]:
         for step, ms in zip(rounds[0], medians, strict=True)
     ]
     assert model.engine is not None
-    threads = model.engine.threads
-    plural = "s" * (threads != 1)
-    return nodes, f"median of {runs} runs, batch 1, {threads} thread{plural}, {runtime.info()['isa']}, {processor()}"
+    threads = threads_text(model.engine.threads)
+    return nodes, f"median of {runs} runs, batch 1, {threads}, {runtime.info()['isa']}, {processor()}"
 
 
 def accuracy(model: Model, path: Path, spec: str, loading: dict[str, object], record: Record | None) -> Accuracy:

@@ -80,6 +80,11 @@ def percent(fraction: float | None, digits: int = 2) -> str:
     return "-" if fraction is None else f"{100 * fraction:.{digits}f} %"
 
 
+def threads_text(threads: int) -> str:
+    """``1 thread``, ``2 threads``."""
+    return f"{threads} thread{'s' * (threads != 1)}"
+
+
 def count(number: int | None) -> str:
     """``1234567`` as ``1,234,567``."""
     return "-" if number is None else f"{number:,}"

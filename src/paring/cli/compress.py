@@ -26,7 +26,7 @@ from paring.cli._options import (
     numbers,
     on_bad_image,
 )
-from paring.cli._output import count, note, print_facts, print_json, print_table, say
+from paring.cli._output import count, note, print_facts, print_json, print_table, say, threads_text
 from paring.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def compress(
 
     _show_layers(container.inspect(out), record)
     say()
-    outcome.show(f"{shop.named.title} on {outcome.data}, {count(outcome.images)} images, {threads} threads")
+    outcome.show(f"{shop.named.title} on {outcome.data}, {count(outcome.images)} images, {threads_text(threads)}")
     say()
     print_facts(
         {

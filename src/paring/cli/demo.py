@@ -10,7 +10,7 @@ import typer
 
 from paring.cli._command import as_typed
 from paring.cli._options import Json, Seed, Threads, checked_threads
-from paring.cli._output import count, note, print_facts, print_json, say
+from paring.cli._output import count, note, print_facts, print_json, say, threads_text
 from paring.errors import CheckpointError, OutputError
 
 NETWORK, DATA, PRESET = "lenet_5_caffe", "mnist5k", "quick"
@@ -67,7 +67,7 @@ def demo(
         print_json({**outcome.to_json(), "seconds": record.seconds, "report": str(page)})
         return
     say()
-    outcome.show(f"LeNet-5 on {outcome.data}, {count(outcome.images)} digits never trained on; {threads} threads")
+    outcome.show(f"LeNet-5 on {outcome.data}, {count(outcome.images)} digits never trained on; {threads_text(threads)}")
     say()
     print_facts(
         {

@@ -23,7 +23,7 @@ from paring.cli._options import (
     numbers,
     on_bad_image,
 )
-from paring.cli._output import count, percent, print_facts, print_json, print_table
+from paring.cli._output import count, percent, print_facts, print_json, print_table, threads_text
 from paring.cli._scoring import Score, check_classes, in_torch, score
 from paring.errors import ArgumentError, FormatError
 
@@ -124,7 +124,7 @@ def _network(
 
     torch.set_num_threads(threads)
     module = _networks.build(named, samples)
-    where = f"torch {torch.__version__}, float32, {threads} thread" + "s" * (threads != 1)
+    where = f"torch {torch.__version__}, float32, {threads_text(threads)}"
     return samples, score(in_torch(module), samples, batch_size, "evaluating"), where
 
 
@@ -132,7 +132,7 @@ def describe_engine(threads: int) -> str:
     """The engine in words: instruction set and threads."""
     from paring import runtime
 
-    return f"native engine, {runtime.info()['isa']}, {threads} thread" + "s" * (threads != 1)
+    return f"native engine, {runtime.info()['isa']}, {threads_text(threads)}"
 
 
 def _per_class(found: Score, classes: tuple[str, ...]) -> list[tuple[str, int, int]]:
