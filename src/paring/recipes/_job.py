@@ -39,9 +39,6 @@ STAGES = ("train", "prune", "retrain", "share", "tune")
 class Job:
     """One call of the recipe."""
 
-    clock: Callable[[], Clock] = Clock
-    coding = "adaptive"
-
     def __init__(
         self,
         name: str,
@@ -50,11 +47,13 @@ class Job:
         sets: Sets,
         seed: int,
         folder: Path,
+        coding: str,
+        clock: Callable[[], Clock],
         say: Callable[[str], None],
         progress: bool,
     ) -> None:
         self.name, self.settings, self.sets, self.seed = name, settings, sets, seed
-        self.say, self.progress = say, progress
+        self.coding, self.clock, self.say, self.progress = coding, clock, say, progress
         self.make = build
         plain = self.build()
         check_targets(plain, settings)
@@ -109,6 +108,7 @@ class Job:
         state: dict[str, Tensor] = {}
         if resumed is None:
             network = self._restored(self.stages[self.stages.index(stage) - 1]) if stage != "train" else network
+            self.say(f"{stage}: {_plan(stage, self.settings)} ...")
             note, position = self._begin(stage, network), Position()
         else:
             position, note, state = resumed
@@ -261,6 +261,23 @@ def _wanted(settings: Settings, stage: str) -> bool:
     if stage in ("share", "tune"):
         return bool(settings.centroids or settings.centroid_layers)
     return True
+
+
+def _plan(stage: str, settings: Settings) -> str:
+    """What a stage is going to do, in a few words."""
+    words = []
+    if stage == "prune":
+        words.append(f"to {100 * settings.keep:g} % of all weights in {settings.rounds} rounds")
+        words += [f"{pattern} to {100 * keep:g} %" for pattern, keep in settings.keep_layers.items()]
+    if stage == "share":
+        words.append(f"{settings.centroids} values a layer, {settings.init}, {settings.bits} bits")
+        words += [f"{pattern} {count}" for pattern, count in settings.centroid_layers.items()]
+    phase: Phase | None = getattr(settings, stage, None)
+    if phase is not None:
+        words.append(f"{phase.epochs} epochs, {phase.optimiser} {phase.rate:g} {phase.schedule}")
+        words += [f"{phase.augment} distortion"] if phase.augment != "none" else []
+        words += [f"taught {100 * phase.distil:g} % by the float network"] if phase.distil and stage != "train" else []
+    return ", ".join(words)
 
 
 def _has_convolution(network: nn.Module) -> bool:

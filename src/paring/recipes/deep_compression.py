@@ -89,9 +89,9 @@ def deep_compression(
     torch.set_flush_denormal(True)  # moments of pruned weights fade into denormals, which are slow
     try:
         sets = open_sets(data, network, hold_out, data_args)
-        job = Job(name, maker(network, sets.train, network_args), chosen, sets, seed, Path(run), say, progress)
-        job.clock = partial(Clock, checkpoint_seconds, checkpoint_steps)
-        job.coding = coding
+        build = maker(network, sets.train, network_args)
+        clock = partial(Clock, checkpoint_seconds, checkpoint_steps)
+        job = Job(name, build, chosen, sets, seed, Path(run), coding, clock, say, progress)
         return job.run(until, restart, Path(output) if output else None, list(commands))
     finally:
         torch.set_num_threads(before)
