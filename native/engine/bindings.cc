@@ -15,10 +15,12 @@
 #include "engine/plan.h"
 #include "engine/weight.h"
 #include "kernels/conv2d/conv2d.h"
+#include "kernels/conv_transpose2d/conv_transpose2d.h"
 #include "kernels/depthwise/depthwise.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/gemm/gemm.h"
 #include "kernels/linear/linear.h"
+#include "kernels/per_pixel/per_pixel.h"
 #include "kernels/pool/pool.h"
 #include "kernels/rearrange/rearrange.h"
 
@@ -88,6 +90,18 @@ void add_conv2d(Plan& plan, std::string name, std::vector<int> inputs, int outpu
   plan.add(std::move(name), std::move(step), std::move(inputs), output);
 }
 
+void add_conv_transpose2d(Plan& plan, std::string name, int input, int output, const Weight& weight, Floats bias,
+                          Pair stride, Sides padding, Pair dilation, int64_t groups) {
+  const Value &in = plan.value(input), &out = plan.value(output);
+  expect(groups >= 1 && weight.shape.size() == 4 && weight.shape[0] == in.c && weight.shape[1] * groups == out.c,
+         "weight does not fit");
+  expect(bias.size() == 0 || static_cast<int64_t>(bias.size()) == out.c, "bias has the wrong length");
+  const conv_transpose2d::Geometry g{in.c,      out.c,     weight.shape[2], weight.shape[3], stride[0],  stride[1],
+                                     dilation[0], dilation[1], padding[0],    padding[2],      groups};
+  std::vector<float> start(bias.data(), bias.data() + bias.size());
+  plan.add(std::move(name), conv_transpose2d::make(g, weight, std::move(start)), {input}, output);
+}
+
 void add_linear(Plan& plan, std::string name, std::vector<int> inputs, int output, const Weight& weight, Floats bias,
                 float low, float high) {
   const Value &in = plan.value(inputs.at(0)), &out = plan.value(output);
@@ -113,7 +127,8 @@ void add_unary(Plan& plan, std::string name, int input, int output, const std::s
   static constexpr std::pair<const char*, Unary> kinds[] = {
       {"clip", Unary::clip},       {"leaky_relu", Unary::leaky_relu}, {"sigmoid", Unary::sigmoid},
       {"tanh", Unary::tanh},       {"hard_sigmoid", Unary::hard_sigmoid}, {"hard_swish", Unary::hard_swish},
-      {"silu", Unary::silu},       {"gelu", Unary::gelu}};
+      {"silu", Unary::silu},       {"gelu", Unary::gelu},             {"sign", Unary::sign},
+      {"abs", Unary::absolute}};
   for (const auto& [its_name, unary] : kinds)
     if (kind == its_name)
       return plan.add(std::move(name), elementwise::make_unary(unary, a, b, plan.isa()), {input}, output);
@@ -243,7 +258,16 @@ void register_engine(nb::module_& m) {
            [](Program& p, std::string name, std::vector<int> in, int out, std::string kind) {
              const auto binary = kind == "add" ? elementwise::Binary::add : elementwise::Binary::mul;
              expect(in.size() == 2, "needs two inputs");
-             p.add(name, elementwise::make_binary(binary, p.isa()), in, out);
+             const Value &first = p.value(in[0]), &second = p.value(in[1]);
+             const bool each_pixel = second.c == 1 && first.c > 1 && second.pixels() == first.pixels();
+             p.add(name, each_pixel ? per_pixel::make_binary(binary) : elementwise::make_binary(binary, p.isa()), in, out);
+           })
+      .def("channel_mean",
+           [](Program& p, std::string name, int in, int out) { p.add(name, per_pixel::make_mean(), {in}, out); })
+      .def("conv_transpose2d",
+           [](Program& p, std::string name, int in, int out, const Weight& w, Floats bias, Pair stride, Sides padding,
+              Pair dilation, int64_t groups) {
+             add_conv_transpose2d(p, name, in, out, w, bias, stride, padding, dilation, groups);
            })
       .def("softmax", [](Program& p, std::string name, int in,
                          int out) { p.add(name, elementwise::make_softmax(p.isa()), {in}, out); })

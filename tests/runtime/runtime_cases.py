@@ -42,6 +42,31 @@ def conv(shape, out, kernel, stride=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1
     return single("conv2d", shape, attrs, weights), judge
 
 
+def transposed(shape, out, kernel, stride=(1, 1), pad=(0, 0), extra=(0, 0), dilation=(1, 1), groups=1, bias=True):
+    weight = rand(1, shape[2], out // groups, *kernel)
+    weights = {"weight": weight} | ({"bias": rand(2, out)} if bias else {})
+    attrs = {"stride": stride, "padding": (pad[0], pad[0], pad[1], pad[1]), "output_padding": extra}
+    attrs |= {"dilation": dilation, "groups": groups}
+
+    def judge(x):
+        b = torch.from_numpy(weights["bias"]) if bias else None
+        w = torch.from_numpy(weight)
+        return hwc(F.conv_transpose2d(chw(x), w, b, stride, pad, extra, groups, dilation))
+
+    return single("conv_transpose2d", shape, attrs, weights), judge
+
+
+def uneven(shape, out, kernel, stride, padding):
+    """Padding that differs by side, which torch's operator has not: cut off by hand."""
+    weight, (top, bottom, left, right) = rand(1, shape[2], out, *kernel), padding
+
+    def judge(x):
+        full = F.conv_transpose2d(chw(x), torch.from_numpy(weight), None, stride)
+        return hwc(full[:, :, top : full.shape[2] - bottom, left : full.shape[3] - right])
+
+    return single("conv_transpose2d", shape, {"stride": stride, "padding": padding}, {"weight": weight}), judge
+
+
 def linear(size, out, bias=True):
     weight = rand(1, out, size)
     weights = {"weight": weight} | ({"bias": rand(2, out)} if bias else {})
@@ -96,6 +121,13 @@ CASES = {
     "depthwise multiplier": conv((6, 6, 4), 12, (3, 3), groups=4),
     "many groups": conv((3, 3, 130), 65, (2, 2), groups=65),
     "huge kernel": conv((70, 66, 1), 2, (68, 65), groups=1),
+    "transposed": transposed((5, 6, 7), 9, (3, 3), (2, 2), (1, 1), (1, 1)),
+    "transposed plain": transposed((4, 3, 5), 4, (2, 3), bias=False),
+    "transposed gaps": transposed((4, 5, 3), 2, (2, 2), (3, 4), (0, 1), (2, 1)),
+    "transposed dilation": transposed((5, 4, 6), 4, (3, 2), (1, 2), (2, 1), (1, 0), (2, 3), groups=2),
+    "transposed depthwise": transposed((6, 6, 24), 24, (2, 2), (2, 2), groups=24, bias=False),
+    "transposed multiplier": transposed((3, 4, 4), 12, (3, 3), (2, 1), (1, 1), groups=4),
+    "transposed uneven": uneven((4, 5, 3), 6, (4, 3), (2, 2), (0, 3, 1, 2)),
     "linear": linear(37, 19),
     "linear wide": linear(64, 150, bias=False),
     "linear one": linear(1, 1),
@@ -115,6 +147,8 @@ CASES = {
     "hard_swish": by_torch("hard_swish", S, F.hardswish),
     "silu": by_torch("silu", S, F.silu),
     "gelu": by_torch("gelu", S, F.gelu),
+    "sign": by_torch("sign", S, lambda x: 1.0 - 2.0 * (x < 0).float()),
+    "abs": by_torch("abs", S, torch.abs),
     "softmax": by_torch("softmax", (37,), lambda x: F.softmax(x, -1)),
     "softmax map": by_torch("softmax", S, lambda x: F.softmax(x, -1)),
     "prelu": by_channels("prelu", S, lambda x: F.prelu(x, torch.from_numpy(SLOPE)), None, {"slope": SLOPE}),
@@ -136,6 +170,9 @@ CASES = {
         "adaptive_avg_pool", (3, 2, 3), lambda x: F.adaptive_avg_pool2d(x, (5, 7)), {"size": (5, 7)}
     ),
     "global": by_torch("global_avg_pool", (7, 5, 19), lambda x: x.mean((1, 2))),
+    "channel_mean": by_torch("channel_mean", (7, 5, 19), lambda x: x.mean(-1, keepdim=True)),
+    "channel_mean of one": by_torch("channel_mean", (3, 4, 1), lambda x: x),
+    "channel_mean of a vector": by_torch("channel_mean", (37,), lambda x: x.mean(-1, keepdim=True)),
     "flatten chw": (single("flatten", S, {"order": "chw"}), lambda x: chw(x).flatten(1).numpy()),
     "flatten hwc": by_torch("flatten", S, lambda x: x.flatten(1), {"order": "hwc"}),
     "flatten rows": by_torch("flatten", (3, 4), lambda x: x.transpose(1, 2).flatten(1), {"order": "chw"}),
@@ -143,6 +180,9 @@ CASES = {
     "add channel": by_torch("add", S, lambda x, y: x + y[:, None, None], second=(7,)),
     "mul": by_torch("mul", (19,), torch.mul, second=(19,)),
     "mul map": by_torch("mul", S, torch.mul, second=(1, 1, 7)),
+    "mul pixel": by_torch("mul", S, torch.mul, second=(5, 6, 1)),
+    "add pixel": by_torch("add", S, torch.add, second=(5, 6, 1)),
+    "mul vector by one": by_torch("mul", (19,), torch.mul, second=(1,)),
     "concat": by_torch("concat", S, lambda x, y: torch.cat((x, y), -1), second=(5, 6, 3)),
     "slice": by_torch("slice_channels", S, lambda x: x[..., 2:5], {"start": 2, "stop": 5}),
     "shuffle": by_channels("channel_shuffle", (3, 3, 12), lambda x: F.channel_shuffle(x, 3), {"groups": 3}),

@@ -71,6 +71,10 @@ void unary(Unary kind, const float* x, float* out, int64_t n, float a, float b) 
       return map(x, out, n, [](float v) { return v * sigmoid(v); });
     case Unary::gelu:
       return map(x, out, n, [](float v) { return 0.5f * v * (1.0f + erff(v * 0.70710678f)); });
+    case Unary::sign:
+      return map(x, out, n, [](float v) { return v >= 0.0f ? 1.0f : -1.0f; });
+    case Unary::absolute:
+      return map(x, out, n, [](float v) { return __builtin_fabsf(v); });
   }
 }
 

@@ -10,7 +10,7 @@
 
 namespace paring::elementwise {
 
-enum class Unary { clip, leaky_relu, sigmoid, tanh, hard_sigmoid, hard_swish, silu, gelu };
+enum class Unary { clip, leaky_relu, sigmoid, tanh, hard_sigmoid, hard_swish, silu, gelu, sign, absolute };
 enum class Channelwise { scale_shift, prelu };
 enum class Binary { add, mul };
 

@@ -27,6 +27,8 @@ _IN_PLACE = frozenset(
         "gelu",
         "softmax",
         "prelu",
+        "sign",
+        "abs",
         "add",
         "mul",
     ]
@@ -43,8 +45,8 @@ class Row:
         form: how its weight is kept (``dense``, ``codebook``, ...), empty without weights.
         output: batch-free shape it makes.
         parameters: numbers in its weights and biases, zeros included; a shared weight counts where it is first read.
-        macs: multiply-accumulates of convolutions and fully connected layers for one input, padding included; bias,
-            batch norm, pooling and activations are not counted.
+        macs: multiply-accumulates of convolutions and fully connected layers for one input, padding included, those
+            of binary weights like any other; bias, batch norm, pooling and activations are not counted.
         nonzero_macs: those of them whose weight is not zero.
         activations: elements of its output.
         live_bytes: bytes of all activations that exist while it runs; see :attr:`Cost.peak_bytes`.
@@ -152,10 +154,12 @@ def cost(graph: Graph, activation_bytes: int = 4) -> Cost:
 
 
 def _macs(node: Node, weight: Form | None, shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, int]:
-    """(all, those with a weight that is not zero): every weight is used once per output position."""
-    if weight is None or node.op not in ("conv2d", "linear"):
+    """(all, those with a weight that is not zero): every weight is used once per output position, in a transposed
+    convolution once per input position.
+    """
+    if weight is None or node.op not in ("conv2d", "linear", "conv_transpose2d"):
         return 0, 0
-    positions = prod(shapes[node.name][:-1])
+    positions = prod(shapes[node.inputs[0] if node.op == "conv_transpose2d" else node.name][:-1])
     return positions * weight.size, positions * weight.nonzeros
 
 

@@ -91,6 +91,32 @@ def _conv2d(attrs: Mapping[str, Any], inputs: Sequence[Shape], weights: Mapping[
     return (*_spatial(attrs, inputs[0], (weight[2], weight[3])), weight[0])
 
 
+#: Elements a transposed convolution may make before its padding is cut off: as many as any value may have.
+_MOST_UNCUT = 1 << 27
+
+
+def _conv_transpose2d(attrs: Mapping[str, Any], inputs: Sequence[Shape], weights: Mapping[str, Shape]) -> Shape:
+    height, width, channels = _map(inputs[0])
+    weight, groups, extra = weights["weight"], attrs["groups"], attrs["output_padding"]
+    _expect(len(weight) == 4, "weight is not (in, out / groups, kh, kw)", found=weight)
+    _expect(groups >= 1 and channels % groups == 0, "groups do not divide", found=groups)
+    _expect(weight[0] == channels, "weight does not fit the input's channels", found=weight[0], expected=channels)
+    stride, dilation, (top, bottom, left, right) = attrs["stride"], attrs["dilation"], attrs["padding"]
+    _expect(min(*stride, *dilation, *weight[1:]) >= 1, "kernel, stride or dilation below 1")
+    _expect(min(top, bottom, left, right) >= 0, "negative padding", found=attrs["padding"])
+    most = tuple(max(s, d) - 1 for s, d in zip(stride, dilation, strict=True))
+    fits = all(0 <= e <= m for e, m in zip(extra, most, strict=True))
+    _expect(fits, "output_padding is not below stride or dilation", found=extra, expected=f"at most {most}")
+    rows = (height - 1) * stride[0] + dilation[0] * (weight[2] - 1) + 1 + extra[0]
+    columns = (width - 1) * stride[1] + dilation[1] * (weight[3] - 1) + 1 + extra[1]
+    size = rows * columns * weight[1] * groups
+    _expect(size <= _MOST_UNCUT, "output before padding is cut off is too large", found=size, expected=_MOST_UNCUT)
+    rows, columns = rows - top - bottom, columns - left - right
+    _expect(rows >= 1 and columns >= 1, "padding takes away the whole output", found=(rows, columns))
+    _bias(weights, weight[1] * groups)
+    return (rows, columns, weight[1] * groups)
+
+
 def _linear(attrs: Mapping[str, Any], inputs: Sequence[Shape], weights: Mapping[str, Shape]) -> Shape:
     weight = weights["weight"]
     _expect(len(weight) == 2, "weight is not (out, in)", found=weight)
@@ -140,15 +166,21 @@ def _global(attrs: Mapping[str, Any], inputs: Sequence[Shape], weights: Mapping[
     return (_map(inputs[0])[2],)
 
 
+def _channel_mean(attrs: Mapping[str, Any], inputs: Sequence[Shape], weights: Mapping[str, Shape]) -> Shape:
+    return (*inputs[0][:-1], 1)
+
+
 def _flatten(attrs: Mapping[str, Any], inputs: Sequence[Shape], weights: Mapping[str, Shape]) -> Shape:
     _expect(attrs["order"] in ("chw", "hwc"), "unknown order", found=attrs["order"], expected="chw or hwc")
     return (prod(inputs[0]),)
 
 
 def _elementwise(attrs: Mapping[str, Any], inputs: Sequence[Shape], weights: Mapping[str, Shape]) -> Shape:
-    """Equal shapes, or per-channel ``(C,)`` / ``(1, 1, C)`` second operand (squeeze-and-excite)."""
+    """Equal shapes; or a second operand of one number per channel, ``(C,)`` / ``(1, 1, C)`` (squeeze-and-excite), or
+    one per pixel, ``(H, W, 1)`` (XNOR-Net's K).
+    """
     first, second = inputs
-    broadcast = second in (first, first[-1:], (1, 1, *first[-1:]))
+    broadcast = second in (first, first[-1:], (1, 1, *first[-1:]), (*first[:-1], 1))
     _expect(broadcast, "operands do not fit", found=f"{first} and {second}")
     return first
 
@@ -221,6 +253,9 @@ OPS: dict[str, OpSpec] = {
     "gelu": OpSpec(12, _same),
     "softmax": OpSpec(13, _same),
     "prelu": OpSpec(14, _per_channel, required_weights=("slope",)),
+    # +1 where x >= 0, else -1: what a bit can hold (arXiv 1603.05279, section 3.1)
+    "sign": OpSpec(15, _same),
+    "abs": OpSpec(16, _same),
     "max_pool": OpSpec(20, _max_pool, _POOL),
     "avg_pool": OpSpec(
         21,
@@ -230,8 +265,11 @@ OPS: dict[str, OpSpec] = {
     "adaptive_avg_pool": OpSpec(22, _adaptive, {"size": (1, 1)}),
     # (H, W, C) -> (C,)
     "global_avg_pool": OpSpec(23, _global),
+    # (H, W, C) -> (H, W, 1)
+    "channel_mean": OpSpec(25, _channel_mean),
     # order in which the elements of (H, W, C) are laid out; torch's flatten of NCHW is "chw"
     "flatten": OpSpec(24, _flatten, {"order": "chw"}),
+    # second operand: as large, one number per channel, or one per pixel
     "add": OpSpec(30, _elementwise, min_inputs=2, max_inputs=2),
     "mul": OpSpec(31, _elementwise, min_inputs=2, max_inputs=2),
     # along channels
@@ -246,4 +284,13 @@ OPS: dict[str, OpSpec] = {
     "pad": OpSpec(36, _pad, {"padding": _NO_PAD, "channels": (0, 0)}),
     # b = a / (k + alpha / size * sum of a^2 over `size` channels) ** beta, torch's and Caffe's convention
     "lrn": OpSpec(37, _lrn, {"size": 5, "alpha": 1e-4, "beta": 0.75, "k": 1.0}),
+    # the gradient of conv2d by its input, torch's convention: every input pixel adds its multiple of the kernel at
+    # stride times its place; weight is (in, out / groups, kh, kw); padding is cut off, output_padding added behind
+    "conv_transpose2d": OpSpec(
+        40,
+        _conv_transpose2d,
+        {"stride": (1, 1), "padding": _NO_PAD, "output_padding": (0, 0), "dilation": (1, 1), "groups": 1},
+        required_weights=("weight",),
+        optional_weights=("bias",),
+    ),
 }

@@ -155,7 +155,7 @@ def _pad_into_conv(work: _Work, node: Node) -> None:
 
 
 def _fold(work: _Work, node: Node) -> None:
-    if node.op != "scale_shift" or not (layer := work.maker(node.inputs[0], "conv2d", "linear")):
+    if node.op != "scale_shift" or not (layer := work.maker(node.inputs[0], "conv2d", "linear", "conv_transpose2d")):
         return
     name = layer.weights["weight"]
     form = work.weights[name]
@@ -164,7 +164,11 @@ def _fold(work: _Work, node: Node) -> None:
         return
     scale, shift = work.array(node, "scale"), work.array(node, "shift")
     weight, bias = work.array(layer, "weight"), work.array(layer, "bias")
-    work.weights[name] = Dense(weight * scale.reshape(-1, *[1] * (weight.ndim - 1)))
+    if layer.op == "conv_transpose2d":  # (in, out / groups, kh, kw): a group's inputs share its outputs' factors
+        factors = np.repeat(scale.reshape(layer.attrs["groups"], -1), len(weight) // layer.attrs["groups"], 0)  # type: ignore[arg-type,operator]
+        work.weights[name] = Dense(weight * factors[:, :, None, None])
+    else:
+        work.weights[name] = Dense(weight * scale.reshape(-1, *[1] * (weight.ndim - 1)))
     if bias_name is None:
         bias_name = (name[: -len("weight")] if name.endswith("weight") else f"{layer.name}.") + "bias"
     bias_name = work.keep(bias_name, bias * scale + shift, layer)

@@ -60,6 +60,11 @@ class _Compiler:
         geometry = (a["stride"], a["padding"], a["dilation"], a["groups"])
         self.program.conv2d(job.name, inputs, output, weight, self._vector(job, "bias"), *geometry, job.low, job.high)
 
+    def conv_transpose2d(self, job: Job, inputs: list[int], output: int) -> None:
+        a, weight = _attrs(job), self._weight(job.node.weights["weight"])
+        geometry = (a["stride"], a["padding"], a["dilation"], a["groups"])  # output_padding is in the output's size
+        self.program.conv_transpose2d(job.name, inputs[0], output, weight, self._vector(job, "bias"), *geometry)
+
     def linear(self, job: Job, inputs: list[int], output: int) -> None:
         weight = self._weight(job.node.weights["weight"], self.layout.columns.get(job.node.name))
         self.program.linear(job.name, inputs, output, weight, self._vector(job, "bias"), job.low, job.high)
@@ -95,6 +100,9 @@ class _Compiler:
 
     def binary(self, job: Job, inputs: list[int], output: int) -> None:
         self.program.binary(job.name, inputs, output, job.node.op)
+
+    def channel_mean(self, job: Job, inputs: list[int], output: int) -> None:
+        self.program.channel_mean(job.name, inputs[0], output)
 
     def flatten(self, job: Job, inputs: list[int], output: int) -> None:
         source = self.layout.spots[job.inputs[0]]
@@ -154,6 +162,7 @@ def native_weight(form: Form, columns: tuple[int, ...] | None = None) -> Any:
 #: Operator to the method that emits it; slices of channels are always views.
 _EMIT: dict[str, Callable[[_Compiler, Job, list[int], int], None]] = {
     "conv2d": _Compiler.conv2d,
+    "conv_transpose2d": _Compiler.conv_transpose2d,
     "linear": _Compiler.linear,
     "scale_shift": _Compiler.scale_shift,
     "prelu": _Compiler.prelu,
@@ -165,13 +174,14 @@ _EMIT: dict[str, Callable[[_Compiler, Job, list[int], int], None]] = {
     "global_avg_pool": _Compiler.adaptive_avg_pool,
     "add": _Compiler.binary,
     "mul": _Compiler.binary,
+    "channel_mean": _Compiler.channel_mean,
     "flatten": _Compiler.flatten,
     "concat": _Compiler.concat,
     "channel_shuffle": _Compiler.channel_shuffle,
     "subsample": _Compiler.subsample,
     "pad": _Compiler.pad,
     **dict.fromkeys(
-        ("relu", "clip", "leaky_relu", "sigmoid", "tanh", "hard_sigmoid", "hard_swish", "silu", "gelu"),
+        ("relu", "clip", "leaky_relu", "sigmoid", "tanh", "hard_sigmoid", "hard_swish", "silu", "gelu", "sign", "abs"),
         _Compiler.unary,
     ),
 }

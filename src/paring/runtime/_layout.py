@@ -19,6 +19,7 @@ _MAX_BY_SIZE = 2000
 #: Operators that work element by element, so that their result may overwrite their input.
 _IN_PLACE = {
     *("relu", "clip", "leaky_relu", "sigmoid", "tanh", "hard_sigmoid", "hard_swish", "silu", "gelu"),
+    *("sign", "abs"),
     *("scale_shift", "prelu", "softmax", "add", "mul"),
 }
 

@@ -59,6 +59,28 @@ def conv2d(attrs: Attrs, inputs: Inputs, weights: Weights) -> np.ndarray:
     return result + weights.get("bias", np.float32(0))
 
 
+def conv_transpose2d(attrs: Attrs, inputs: Inputs, weights: Weights) -> np.ndarray:
+    """Every input pixel adds its multiple of the kernel: ``full[a s + i d, b s + j d, o] += w[c, o, i, j] x[a, b, c]``;
+    the answer is ``full`` from row ``top`` and column ``left`` on, as large as the graph says, zero where it ends.
+    """
+    x, weight, groups = inputs[0], weights["weight"], attrs["groups"]
+    (sy, sx), (dy, dx), (top, bottom, left, right) = attrs["stride"], attrs["dilation"], attrs["padding"]
+    batch, height, width, channels = x.shape
+    tall = (height - 1) * sy + dy * (weight.shape[2] - 1) + 1 + attrs["output_padding"][0]
+    wide = (width - 1) * sx + dx * (weight.shape[3] - 1) + 1 + attrs["output_padding"][1]
+    fan_in, fan_out = channels // groups, weight.shape[1]
+    full = np.zeros((batch, tall, wide, groups * fan_out), np.float32)
+    for i in range(weight.shape[2]):
+        for j in range(weight.shape[3]):
+            rows = slice(i * dy, i * dy + (height - 1) * sy + 1, sy)
+            columns = slice(j * dx, j * dx + (width - 1) * sx + 1, sx)
+            for group in range(groups):
+                mine = slice(group * fan_in, (group + 1) * fan_in)
+                outs = slice(group * fan_out, (group + 1) * fan_out)
+                full[:, rows, columns, outs] += x[..., mine] @ weight[mine, :, i, j]
+    return full[:, top : tall - bottom, left : wide - right] + weights.get("bias", np.float32(0))
+
+
 def linear(attrs: Attrs, inputs: Inputs, weights: Weights) -> np.ndarray:
     """``y = x W^T + b``."""
     return inputs[0] @ weights["weight"].T + weights.get("bias", np.float32(0))
@@ -129,6 +151,16 @@ def prelu(attrs: Attrs, inputs: Inputs, weights: Weights) -> np.ndarray:
     return np.where(x > 0, x, x * weights["slope"])
 
 
+def sign(attrs: Attrs, inputs: Inputs, weights: Weights) -> np.ndarray:
+    """+1 where ``x >= 0``, else -1; NaN gives -1, since a bit has no third value."""
+    return np.where(inputs[0] >= 0, np.float32(1), np.float32(-1))
+
+
+def absolute(attrs: Attrs, inputs: Inputs, weights: Weights) -> np.ndarray:
+    """``|x|``."""
+    return np.abs(inputs[0])
+
+
 def max_pool(attrs: Attrs, inputs: Inputs, weights: Weights) -> np.ndarray:
     """Largest value inside each window; a window wholly outside the image gives minus infinity."""
     result: Any = np.float32(-np.inf)
@@ -171,6 +203,11 @@ def global_avg_pool(attrs: Attrs, inputs: Inputs, weights: Weights) -> np.ndarra
     return inputs[0].mean(axis=(1, 2), dtype=np.float32)
 
 
+def channel_mean(attrs: Attrs, inputs: Inputs, weights: Weights) -> np.ndarray:
+    """Mean over the channels: ``(N, H, W, C)`` to ``(N, H, W, 1)``."""
+    return inputs[0].mean(axis=-1, keepdims=True, dtype=np.float32)
+
+
 def flatten(attrs: Attrs, inputs: Inputs, weights: Weights) -> np.ndarray:
     """One row per example; ``order="chw"`` lays channels out first."""
     x = inputs[0]
@@ -180,12 +217,12 @@ def flatten(attrs: Attrs, inputs: Inputs, weights: Weights) -> np.ndarray:
 
 
 def add(attrs: Attrs, inputs: Inputs, weights: Weights) -> np.ndarray:
-    """Sum; the second operand may be one number per channel."""
+    """Sum; the second operand may be one number per channel or per pixel."""
     return inputs[0] + _spread(inputs)
 
 
 def mul(attrs: Attrs, inputs: Inputs, weights: Weights) -> np.ndarray:
-    """Product; the second operand may be one number per channel."""
+    """Product; the second operand may be one number per channel or per pixel."""
     return inputs[0] * _spread(inputs)
 
 
@@ -243,6 +280,6 @@ def _hard_sigmoid(x: np.ndarray) -> np.ndarray:
 def _spread(inputs: Inputs) -> np.ndarray:
     """The second operand so that it broadcasts over the first."""
     first, second = inputs
-    if second.shape == first.shape:
+    if second.shape == first.shape or second.shape == (*first.shape[:-1], 1):
         return second
     return second.reshape(len(second), *[1] * (first.ndim - 2), second.shape[-1])

@@ -19,6 +19,7 @@ Function = Callable[[Mapping[str, Any], list[np.ndarray], Mapping[str, np.ndarra
 #: Operator to ``(attrs, inputs, dense weights) -> output``; one row for each of paring.graph.OPS.
 FUNCTIONS: dict[str, Function] = {
     "conv2d": ops.conv2d,
+    "conv_transpose2d": ops.conv_transpose2d,
     "linear": ops.linear,
     "scale_shift": ops.scale_shift,
     "relu": ops.relu,
@@ -32,10 +33,13 @@ FUNCTIONS: dict[str, Function] = {
     "gelu": ops.gelu,
     "softmax": ops.softmax,
     "prelu": ops.prelu,
+    "sign": ops.sign,
+    "abs": ops.absolute,
     "max_pool": ops.max_pool,
     "avg_pool": ops.avg_pool,
     "adaptive_avg_pool": ops.adaptive_avg_pool,
     "global_avg_pool": ops.global_avg_pool,
+    "channel_mean": ops.channel_mean,
     "flatten": ops.flatten,
     "add": ops.add,
     "mul": ops.mul,
