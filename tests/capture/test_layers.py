@@ -257,7 +257,6 @@ def test_dropout_and_identity_leave_nothing():
         (nn.LayerNorm(6), "layer_norm"),
         (nn.GroupNorm(2, 4), "group_norm"),
         (nn.InstanceNorm2d(4), "instance_norm"),
-        (nn.ConvTranspose2d(4, 4, 2, 2), "conv_transpose2d"),
         (nn.Upsample(scale_factor=2), "upsample"),
         (nn.PixelShuffle(2), "pixel_shuffle"),
         (nn.LogSoftmax(1), "log_softmax"),

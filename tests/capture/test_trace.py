@@ -28,6 +28,8 @@ NETWORKS = [
     "shufflenet_v1",
     "shufflenet_v2_x0_5",
     "factorized_topological",
+    "factorized_bottleneck",
+    "xnor_net_lenet_5",
     "flattened_cifar",
 ]
 

@@ -34,6 +34,25 @@ def contents():
     return Contents(graph, Preparation(6, 6, 1, (0.1307,), (0.3,)), ("a", "b", "ç", "d"), {"b": "2", "a": "1"})
 
 
+def test_operators_of_binary_and_transposed_layers_round_trip(tmp_path):
+    weights = {"up.weight": Dense(np.arange(2 * 3 * 2 * 2.0).reshape(2, 3, 2, 2)), "up.bias": Dense(np.ones(6))}
+    attrs = {"stride": (2, 3), "padding": (0, 1, 1, 0), "output_padding": (1, 0), "dilation": (1, 2), "groups": 2}
+    nodes = [
+        Node("s", "sign", ("x",)),
+        Node("a", "abs", ("x",)),
+        Node("k", "channel_mean", ("a",)),
+        Node("m", "mul", ("s", "k")),
+        Node("up", "conv_transpose2d", ("m",), attrs, {"weight": "up.weight", "bias": "up.bias"}),
+    ]
+    graph = Graph({"x": (3, 4, 2)}, nodes, ("up",), weights)
+    shapes = graph.validate()
+    write(tmp_path / "n.pare", Contents(graph))
+    theirs = read(tmp_path / "n.pare").graph
+    assert theirs.nodes == graph.nodes
+    assert theirs.validate() == shapes
+    assert shapes["up"] == (2 * 2 + 2 + 1 - 1, 3 * 3 + 2 + 1 - 1, 6)
+
+
 @pytest.mark.parametrize("coding", ["adaptive", "huffman"])
 def test_round_trip(tmp_path, coding):
     mine = contents()

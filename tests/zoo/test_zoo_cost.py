@@ -6,14 +6,16 @@ torch = pytest.importorskip("torch")
 
 from paring import zoo  # noqa: E402
 from paring.capture import outline, tally, without_initialisation  # noqa: E402
-from paring.errors import GraphError  # noqa: E402
 from paring.graph import cost  # noqa: E402
 
-#: Networks a graph cannot hold yet, and the word that says why.
-NO_GRAPH = {"factorized_bottleneck": "transposed", "xnor_net_*": "'ge'"}
-#: Cards count what is trained; a graph keeps the zeros of a partial connection and constants as weights.
-KEEPS_ZEROS = ("lenet_5_1998", "factorized_topological")
-SLOW = ("resnet1202",)
+#: The card counts the connections of 1998; a graph keeps the zeros between them as weights.
+KEEPS_ZEROS = ("lenet_5_1998",)
+
+
+COUNTED_TWICE = (
+    *("lenet_5_caffe", "resnet20", "mobilenet_v2", "googlenet", "shufflenet_v1", "xnor_net_lenet_5"),
+    *("factorized_topological", "factorized_bottleneck"),
+)
 
 
 def agrees(card, found):
@@ -29,21 +31,10 @@ def built(name):
 @pytest.mark.parametrize("name", [n for n in zoo.list() if n not in KEEPS_ZEROS])
 def test_the_published_numbers(name):
     network, card = built(name)
-    if any(name in zoo.list(pattern) for pattern in NO_GRAPH):
-        assert agrees(card, tally(network, card.input_shape))
-    else:
-        assert agrees(card, cost(outline(network, card.input_shape)))
+    assert agrees(card, cost(outline(network, card.input_shape)))
 
 
-@pytest.mark.parametrize("pattern", NO_GRAPH)
-def test_networks_without_a_graph(pattern):
-    """Fails once these become graphs: then move them out of NO_GRAPH."""
-    network, card = built(zoo.list(pattern)[0])
-    with pytest.raises(GraphError, match=NO_GRAPH[pattern]):
-        outline(network, card.input_shape)
-
-
-@pytest.mark.parametrize("name", ["lenet_5_caffe", "resnet20", "mobilenet_v2", "googlenet", "shufflenet_v1"])
+@pytest.mark.parametrize("name", COUNTED_TWICE)
 def test_counting_calls_and_counting_the_graph_agree(name):
     network, card = built(name)
     by_call, by_graph = tally(network, card.input_shape), cost(outline(network, card.input_shape))
@@ -57,5 +48,3 @@ def test_what_the_graph_of_a_partial_connection_costs():
     assert tally(network, card.input_shape).parameters == 60_000
     rows = {row.name: row for row in cost(outline(network, card.input_shape)).rows}
     assert (rows["c3"].parameters, rows["c3"].macs) == (2_416, 240_000)
-    network, card = built("factorized_topological")
-    assert agrees(card, tally(network, card.input_shape))

@@ -49,6 +49,8 @@ _UNCHANGED = (
 
 #: Calls that can read channels picked by an index.
 _TAKE_PICKED = ("conv2d", "convolution")
+#: Calls that can read the answer to a comparison.
+_TAKE_COMPARED = ("where",)
 
 
 class _Stale:
@@ -60,12 +62,12 @@ class Lowering:
 
     Args:
         program: the traced network.
-        make_form: how a weight is kept; the quick tracer puts empty forms here.
+        blank: for the quick tracer, whose numbers mean nothing: makes a form of a shape and a number of entries.
     """
 
-    def __init__(self, program: Program, make_form: Callable[[np.ndarray], Form] = Dense) -> None:
+    def __init__(self, program: Program, blank: Callable[[tuple[int, ...], int], Form] | None = None) -> None:
         self.program = program
-        self.make_form = make_form
+        self.blank = blank
         self.nodes: list[Node] = []
         self.weights: dict[str, Form] = {}
         self.shapes: dict[str, tuple[int, ...]] = {}
@@ -74,6 +76,7 @@ class Lowering:
         self.used: set[str] = set()
         self._arrays: dict[str, np.ndarray] = {}
         self._counts: dict[str, int] = {}
+        self._counted: set[str] = set()
 
     # --- the walk -------------------------------------------------------------------------------------------------
 
@@ -86,8 +89,10 @@ class Lowering:
         calls, wanted = self.program.needed()
         for ref, tensor in self.program.constants.items():
             if ref in wanted:
-                self.env[ref] = Const(tensor, self.program.names.get(ref))
-                self.used.update(filter(None, [self.program.names.get(ref)]))
+                name = self.program.names.get(ref)
+                own = name is not None and isinstance(tensor, torch.nn.Parameter)
+                self.env[ref] = Const(tensor, name, origin=frozenset([str(name)]) if own else None)
+                self.used.update(filter(None, [name]))
         inputs = {}
         for name, ref, shape in self.program.inputs:
             inputs[name] = self._add_input(name, ref, shape)
@@ -118,6 +123,8 @@ class Lowering:
             function = RULES.get(call.op)
             if any(isinstance(v, Value) and v.picked is not None for v in flat) and call.op not in _TAKE_PICKED:
                 raise self.refusal("picks channels by index and does not go straight into a convolution")
+            if any(isinstance(v, Value) and v.compared is not None for v in flat) and call.op not in _TAKE_COMPARED:
+                raise self.refusal("compares an activation and does not go straight into torch.where")
             if function is None:
                 raise self.refusal(f"operator {call.op!r} has no counterpart in a graph", fix=_advice(call.op))
             try:
@@ -145,6 +152,9 @@ class Lowering:
     def _evaluate(self, call: Call, args: Any, kwargs: Any) -> Any:
         """Compute a call none of whose arguments depend on the input."""
         first = args[0] if args and isinstance(args[0], Const) else Const(torch.empty(0))
+        consts = [self.env[ref] for ref in references((call.args, call.kwargs))]
+        origins = [c.origin for c in consts if isinstance(c, Const) and c.origin is not None]
+        origin = frozenset().union(*origins) if origins else None
         args, kwargs = replaced((args, kwargs), lambda const: const.tensor, Const)
         if call.inplace:
             args = (args[0].clone(), *args[1:])
@@ -154,10 +164,10 @@ class Lowering:
             with torch.no_grad():
                 result = call.target(*args, **kwargs)
         if call.op in ("t", "transpose") and result.ndim == 2 and result.shape == first.tensor.shape[::-1]:
-            return Const(result, first.flipped, first.name)
+            return Const(result, first.flipped, first.name, origin)
         if call.op in _UNCHANGED and result.shape == first.tensor.shape:
-            return Const(result, first.name, first.flipped)
-        return replaced(result, Const, torch.Tensor)
+            return Const(result, first.name, first.flipped, origin)
+        return replaced(result, lambda tensor: Const(tensor, origin=origin), torch.Tensor)
 
     def _overwrite(self, ref: Ref, result: Any) -> None:
         """Let every name of the overwritten tensor mean the result, and refuse its other views from here on."""
@@ -317,8 +327,16 @@ class Lowering:
                 return name
             name = unique(name, self._arrays)
         self._arrays[name] = array
-        self.weights[name] = self.make_form(array)
+        self.weights[name] = Dense(array) if self.blank is None else self.blank(array.shape, self._parameters(value))
         return name
+
+    def _parameters(self, value: Const) -> int:
+        """How many of its numbers are parameters that no weight before it holds; alpha of alpha sign(W) has none."""
+        if value.origin is not None:
+            if value.origin <= self._counted:
+                return 0
+            self._counted |= value.origin
+        return value.tensor.numel() if value.entries is None else value.entries
 
 
 def _advice(op: str) -> str:

@@ -99,6 +99,18 @@ class Program:
                 wanted.update(references((call.args, call.kwargs)))
         return kept[::-1], wanted
 
+    def origins(self) -> dict[Ref, set[str]]:
+        """Constant to the names of the parameters it is computed from, where there are any."""
+        found = {ref: {self.names[ref]} for ref, t in self.constants.items() if isinstance(t, torch.nn.Parameter)}
+        live = {ref for _, ref, _ in self.inputs}
+        for call in self.calls:
+            read = list(references((call.args, call.kwargs)))
+            if live.intersection(read):
+                live.update(call.outputs())
+            elif names := set().union(*(found.get(ref, set()) for ref in read)):
+                found.update(dict.fromkeys(call.outputs(), names))
+        return found
+
 
 #: What no tensor hides in; most arguments are these.
 _LEAVES = frozenset((int, float, bool, str, type(None)))

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from paring.graph import Graph, Node
+from paring.layers import binary_sign
 
 Weights = dict[str, Tensor]
 
@@ -65,6 +66,17 @@ def _padded(x: Tensor, padding: Any, value: float = 0.0) -> Tensor:
 def _conv2d(node: Node, w: Weights, x: Tensor) -> Tensor:
     a: Any = node.attrs
     return F.conv2d(_padded(x, a["padding"]), w["weight"], w.get("bias"), a["stride"], 0, a["dilation"], a["groups"])
+
+
+def _conv_transpose2d(node: Node, w: Weights, x: Tensor) -> Tensor:
+    a: Any = node.attrs
+    (top, bottom, left, right), extra = a["padding"], a["output_padding"]
+    tail = (a["groups"], a["dilation"])
+    if top == bottom and left == right:
+        return F.conv_transpose2d(x, w["weight"], w.get("bias"), a["stride"], (top, left), extra, *tail)
+    full = F.conv_transpose2d(x, w["weight"], None, a["stride"], 0, 0, *tail)
+    cut = F.pad(full, (-left, extra[1] - right, -top, extra[0] - bottom))
+    return cut + _per_channel(w["bias"], x) if "bias" in w else cut
 
 
 def _per_channel(vector: Tensor, x: Tensor) -> Tensor:
@@ -123,6 +135,7 @@ def _of(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 _TORCH_OPS: dict[str, Callable[..., Tensor]] = {
     "conv2d": _conv2d,
+    "conv_transpose2d": _conv_transpose2d,
     "linear": lambda node, w, x: F.linear(x, w["weight"], w.get("bias")),
     "scale_shift": lambda node, w, x: x * _per_channel(w["scale"], x) + _per_channel(w["shift"], x),
     "relu": _of(F.relu),
@@ -136,10 +149,13 @@ _TORCH_OPS: dict[str, Callable[..., Tensor]] = {
     "gelu": _of(F.gelu),
     "softmax": lambda node, w, x: x.softmax(1),
     "prelu": lambda node, w, x: F.prelu(x, w["slope"]),
+    "sign": _of(binary_sign),
+    "abs": _of(torch.abs),
     "max_pool": _max_pool,
     "avg_pool": _avg_pool,
     "adaptive_avg_pool": lambda node, w, x: F.adaptive_avg_pool2d(x, node.attrs["size"]),
     "global_avg_pool": lambda node, w, x: x.mean((2, 3)),
+    "channel_mean": lambda node, w, x: x.mean(1, keepdim=True),
     "flatten": _flatten,
     "add": lambda node, w, x, y: torch.add(*_broadcast(x, y)),
     "mul": lambda node, w, x, y: torch.mul(*_broadcast(x, y)),

@@ -94,7 +94,7 @@ def prelu(low: Lowering, x: Any, slope: Any) -> Value:
     slope = low.expect_const(slope, "slope")
     name = low.canonical(x)
     channels = low.shapes[name][-1]
-    flat = Const(slope.tensor.reshape(-1).expand(channels), slope.name)
+    flat = Const(slope.tensor.reshape(-1).expand(channels), slope.name, entries=slope.tensor.numel())
     return low.plain(low.emit("prelu", [name], weights={"slope": flat}), x.ndim)
 
 

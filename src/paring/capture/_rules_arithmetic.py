@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from paring.capture._lower import Const, Lowering, Value, rule
-from paring.capture._view import Atom, Dim, size_of, whole
+from paring.capture._view import Atom, Dim, merged, size_of, whole
 
 # --- joins --------------------------------------------------------------------------------------------------------
 
@@ -104,6 +104,10 @@ def constant_pad(low: Lowering, x: Value, amounts: Sequence[int], value: Any = 0
 # --- arithmetic ---------------------------------------------------------------------------------------------------
 
 
+#: Constants that come from no parameter.
+_MADE_UP: frozenset[str] = frozenset()
+
+
 def affine(low: Lowering, x: Value, scale: Any = None, shift: Any = None) -> Value:
     """``x * scale + shift`` with numbers or constant tensors that differ per channel at most."""
     given = scale if scale is not None else shift
@@ -114,8 +118,9 @@ def affine(low: Lowering, x: Value, scale: Any = None, shift: Any = None) -> Val
     else:  # one number: the order of elements does not matter
         name, ndim, dims = x.name, x.ndim, x.dims
         number = given.tensor.reshape(()) if isinstance(given, Const) else torch.tensor(float(given))
-        vector = Const(number.expand(low.shapes[name][-1]))
-    ones, zeros = Const(torch.ones_like(vector.tensor)), Const(torch.zeros_like(vector.tensor))
+        origin = given.origin if isinstance(given, Const) else _MADE_UP
+        vector = Const(number.expand(low.shapes[name][-1]), origin=origin, entries=1)
+    ones, zeros = (Const(made(vector.tensor), origin=_MADE_UP) for made in (torch.ones_like, torch.zeros_like))
     weights = {"scale": vector if scale is not None else ones, "shift": zeros if scale is not None else vector}
     out = low.emit("scale_shift", [name], weights=weights)
     return low.plain(out, ndim) if dims is None else Value(out, dims)
@@ -135,7 +140,7 @@ def _per_channel(low: Lowering, const: Const, channels: int, shape: tuple[int, .
         raise low.refusal(
             "constant differs within a channel", found=tuple(const.tensor.shape), expected=f"({channels}, 1, 1)"
         )
-    return Const(column.reshape(channels), const.name)
+    return Const(column.reshape(channels), const.name, origin=const.origin)
 
 
 def _both(low: Lowering, op: str, x: Value, y: Value) -> Value:
@@ -229,6 +234,13 @@ def ones(low: Lowering, x: Value, size: Any = None, **kwargs: Any) -> Const:
     return Const(torch.ones(x.shape if size is None else tuple(size)))
 
 
+@rule("full_like", "new_full")
+def full(low: Lowering, x: Value, *args: Any, **kwargs: Any) -> Const:
+    """One number, of the same or a given shape."""
+    size, number = (x.shape, args[0]) if len(args) == 1 else (tuple(args[0]), args[1])
+    return Const(torch.full(size, float(number)))
+
+
 # --- reductions ---------------------------------------------------------------------------------------------------
 
 
@@ -247,9 +259,22 @@ def _reduced(low: Lowering, x: Value, dim: Any, keepdim: bool) -> tuple[tuple[bo
     return (rows, columns), tuple(left)
 
 
+def _over_channels(low: Lowering, x: Value, dim: Any, keepdim: bool) -> tuple[Dim, ...] | None:
+    """The dims left, if it is all channels and nothing else that is reduced over."""
+    if not isinstance(x, Value) or dim is None:
+        return None
+    axes = [d % x.ndim for d in ([dim] if isinstance(dim, int) else dim)]
+    atoms = sorted((atom for d in axes for atom in x.dims[d]), key=lambda atom: -atom.stride)
+    if not atoms or merged(atoms) != whole("c", low.shapes[x.name][-1]):
+        return None
+    return tuple(() if i in axes else axis for i, axis in enumerate(x.dims) if keepdim or i not in axes)
+
+
 @rule("mean")
 def mean(low: Lowering, x: Value, dim: Any = None, keepdim: bool = False, **kwargs: Any) -> Value:
-    """Over rows, columns or both."""
+    """Over rows, columns or both, or over the channels."""
+    if (over := _over_channels(low, x, dim, keepdim)) is not None:
+        return Value(low.emit("channel_mean", [x.name]), over)
     (rows, columns), dims = _reduced(low, x, dim, keepdim)
     inner = low.shapes[x.name]
     if len(inner) == 1:

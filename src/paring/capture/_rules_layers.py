@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -51,6 +52,8 @@ def conv2d(
         sides = around(pair(padding))
     if isinstance(x, Value) and x.picked is not None:
         x, weight, groups = _unpicked(low, x, weight, int(groups))
+    if bias is None and dilation == (1, 1) and _is_box(weight, int(groups)):
+        return _box(low, x, tuple(kernel), stride, sides)
     name = low.map(x)
     weights: dict[str, Any] = {"weight": weight}
     if bias is not None:
@@ -58,10 +61,26 @@ def conv2d(
     if len(low.shapes[name]) == 1:  # a vector seen as a 1x1 map
         if tuple(kernel) != (1, 1) or any(sides) or groups != 1:
             raise low.refusal("convolution of a vector", found=f"kernel {tuple(kernel)}", expected="1x1, one group")
-        weights["weight"] = Const(weight.tensor.flatten(1), weight.name)
+        weights["weight"] = replace(weight, tensor=weight.tensor.flatten(1))
         return low.plain(low.emit("linear", [name], weights=weights), len(x.dims))
     attrs = {"stride": stride, "padding": sides, "dilation": dilation, "groups": int(groups)}
     return low.plain(low.emit("conv2d", [name], attrs, weights), len(x.dims))
+
+
+def _is_box(weight: Const, groups: int) -> bool:
+    """Whether a constant that is no parameter averages over its window, channel by channel (XNOR-Net's K)."""
+    out, fan, *kernel = weight.tensor.shape
+    if weight.name is not None or fan != 1 or out != groups:
+        return False
+    return torch.equal(weight.tensor, torch.full_like(weight.tensor, 1 / (kernel[0] * kernel[1])))
+
+
+def _box(low: Lowering, x: Any, kernel: tuple[int, ...], stride: tuple[int, int], sides: tuple[int, ...]) -> Value:
+    name = low.map(x)
+    if kernel == (1, 1) == stride and not any(sides):
+        return low.plain(name, x.ndim)
+    attrs = {"kernel": kernel, "stride": stride, "padding": sides}
+    return low.plain(low.emit("avg_pool", [name], attrs), x.ndim)
 
 
 def _unpicked(low: Lowering, x: Value, weight: Const, groups: int) -> tuple[Value, Const, int]:
@@ -71,7 +90,7 @@ def _unpicked(low: Lowering, x: Value, weight: Const, groups: int) -> tuple[Valu
     rows = x.picked.view(groups, fan).repeat_interleave(out // groups, 0)
     full = weight.tensor.new_zeros(out, low.shapes[x.name][-1], *kernel)
     full.scatter_add_(1, rows[:, :, None, None].expand_as(weight.tensor), weight.tensor.detach())
-    return low.plain(x.name, x.ndim), Const(full, weight.name), 1
+    return low.plain(x.name, x.ndim), replace(weight, tensor=full, entries=weight.tensor.numel()), 1
 
 
 @rule("conv1d")
@@ -87,10 +106,56 @@ def conv1d(
 ) -> Value:
     """A convolution along the width of maps of height 1."""
     weight = low.expect_const(weight, "convolution weight")
-    flat = Const(weight.tensor.unsqueeze(2), weight.name)
+    flat = replace(weight, tensor=weight.tensor.unsqueeze(2))
     if not isinstance(padding, str):
         padding = along_width(padding, 0)
     return conv2d(low, x, flat, bias, along_width(stride, 1), padding, along_width(dilation, 1), groups)
+
+
+@rule("conv_transpose2d")
+def conv_transpose2d(
+    low: Lowering,
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+) -> Value:
+    """The gradient of conv2d by its input."""
+    weights: dict[str, Any] = {"weight": low.expect_const(weight, "convolution weight")}
+    if weights["weight"].tensor.ndim != 4:
+        raise low.refusal("three-dimensional transposed convolution has no counterpart in a graph")
+    if bias is not None:
+        weights["bias"] = low.expect_const(bias, "convolution bias")
+    attrs: dict[str, Any] = {
+        "stride": pair(stride),
+        "padding": around(pair(padding)),
+        "output_padding": pair(output_padding),
+    }
+    attrs |= {"dilation": pair(dilation), "groups": int(groups)}
+    return low.plain(low.emit("conv_transpose2d", [low.map(x)], attrs, weights), x.ndim)
+
+
+@rule("conv_transpose1d")
+def conv_transpose1d(
+    low: Lowering,
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+) -> Value:
+    """The same along the width of maps of height 1."""
+    weight = low.expect_const(weight, "convolution weight")
+    flat = replace(weight, tensor=weight.tensor.unsqueeze(2))
+    sides = (along_width(padding, 0), along_width(output_padding, 0), groups, along_width(dilation, 1))
+    return conv_transpose2d(low, x, flat, bias, along_width(stride, 1), *sides)
 
 
 @rule("convolution", "_convolution")
@@ -109,7 +174,9 @@ def convolution(
 ) -> Value:
     """Either of the above, as torch's dispatcher names it."""
     if transposed:
-        raise low.refusal("transposed convolution has no counterpart in a graph")
+        given = (low, x, weight, bias, stride, padding, output_padding, groups, dilation)
+        one_axis = low.expect_const(weight, "convolution weight").tensor.ndim == 3
+        return conv_transpose1d(*given) if one_axis else conv_transpose2d(*given)
     axes = low.expect_const(weight, "convolution weight").tensor.ndim - 2
     if axes not in (1, 2):
         raise low.refusal(f"{axes}-dimensional convolution has no counterpart in a graph")
@@ -127,7 +194,7 @@ def linear(low: Lowering, x: Any, weight: Any, bias: Any = None) -> Value:
     if len(x.dims) == 2:
         return low.plain(low.emit("linear", [low.vector(x)], weights=weights), 2)
     if len(low.shapes[x.name]) == 3 and all(atom.axis == "c" for atom in x.dims[-1]):
-        weights["weight"] = Const(weight.tensor[:, :, None, None], weight.name)
+        weights["weight"] = replace(weight, tensor=weight.tensor[:, :, None, None])
         name = low.emit("conv2d", [low.ordered(x, x.dims[-1])], weights=weights)
         return Value(name, (*x.dims[:-1], whole("c", weight.tensor.shape[0])))
     raise low.refusal("fully connected layer along an axis that is not the channels", found=low.described(x))
@@ -137,7 +204,7 @@ def _turned(low: Lowering, weight: Any) -> Const:
     weight = low.expect_const(weight, "right factor of a matrix product")
     if weight.tensor.ndim != 2:
         raise low.refusal("matrix product with more than two axes", found=tuple(weight.tensor.shape))
-    return Const(weight.tensor.t(), weight.flipped, weight.name)
+    return Const(weight.tensor.t(), weight.flipped, weight.name, weight.origin)
 
 
 @rule("matmul", "mm")

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from paring.capture._program import Call, Program, Ref, references
+from paring.capture._program import Call, Ref, references
 from paring.capture._trace import Recorder, record
 from paring.graph import Cost, Row
 
@@ -26,7 +26,7 @@ def tally(module: nn.Module, example: Any) -> Cost:
         GraphError: if the network decides something by the numbers inside a tensor.
     """
     program, recorder = record(module, example)
-    owners = _owners(program)
+    owners = program.origins()
     macs: dict[str, int] = {}
     outputs: dict[str, tuple[int, ...]] = {}
     for call in program.calls:
@@ -39,20 +39,6 @@ def tally(module: nn.Module, example: Any) -> Cost:
             macs[place] = macs.get(place, 0) + _macs(call, weight, recorder)
             outputs[place] = tuple(recorder.shape(call.outputs()[0])[1:])
     return _rows(module, macs, outputs)
-
-
-def _owners(program: Program) -> dict[Ref, set[str]]:
-    """Constant to the names of the parameters it is computed from."""
-    owners = {ref: {program.names[ref]} for ref, t in program.constants.items() if isinstance(t, nn.Parameter)}
-    live = {ref for _, ref, _ in program.inputs}
-    for call in program.calls:
-        read = list(references((call.args, call.kwargs)))
-        if live.intersection(read):
-            live.update(call.outputs())
-            continue
-        if names := set().union(*(owners.get(ref, set()) for ref in read)):
-            owners.update(dict.fromkeys(call.outputs(), names))
-    return owners
 
 
 def _weight(call: Call) -> Ref:

@@ -27,7 +27,7 @@ from paring.capture._lower import RULES, Lowering
 from paring.capture._patterns import recognised
 from paring.capture._program import Call, Place, Program, Ref, base_name, replaced
 from paring.errors import GraphError
-from paring.forms import Dense, Form
+from paring.forms import Dense, Form, Stream, StreamSpec
 from paring.graph import Graph, simplify
 
 _TORCH = str(Path(torch.__file__).parent)
@@ -85,12 +85,22 @@ _FILLS |= {"xavier_normal_", "orthogonal_", "zeros_", "ones_", "constant_", "fil
 
 
 class Unfilled(Form):
-    """A 32-bit dense weight of which only the shape is known."""
+    """A 32-bit dense weight of which only the shape is known, and how many of its numbers are parameters.
+
+    Zeros for connections a layer does not have, made-up ones and what follows from a parameter that is counted
+    elsewhere are left out of ``size``, which costs are counted from.
+    """
 
     kind = "dense"
 
-    def __init__(self, values: np.ndarray) -> None:
-        self.shape = tuple(values.shape)
+    def __init__(self, shape: tuple[int, ...], entries: int) -> None:
+        self.shape = shape
+        self.entries = entries
+
+    @property
+    def size(self) -> int:
+        """Number of parameters."""
+        return self.entries
 
     def dense(self) -> np.ndarray:
         return np.zeros(self.shape, np.float32)
@@ -105,6 +115,11 @@ class Unfilled(Form):
 
     def arrays(self) -> dict[str, np.ndarray]:
         return {"values": np.broadcast_to(np.float32(0), self.shape)}
+
+    def streams(self) -> tuple[Stream, ...]:
+        """As many numbers as there are parameters."""
+        spec = StreamSpec("values", (self.entries,), 0, np.dtype(np.float32))
+        return (Stream(spec, np.broadcast_to(np.float32(0), (self.entries,))),)
 
     specs = Dense.specs
     from_arrays = Dense.from_arrays

@@ -18,13 +18,15 @@ class Value:
     """A torch tensor that depends on the input: a graph value and how it lies over it.
 
     ``storage`` is shared by tensors that may share memory, which is what in-place calls need to know. ``picked``
-    lists the channels an index picked out; the convolution that follows works it into its weight.
+    lists the channels an index picked out; the convolution that follows works it into its weight. ``compared`` marks
+    the answer to ``value >= compared``; the ``where`` that follows makes a sign of it.
     """
 
     name: str
     dims: tuple[Dim, ...]
     storage: object = field(default_factory=object)
     picked: torch.Tensor | None = None
+    compared: float | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -46,11 +48,15 @@ class Const:
     """A tensor that does not depend on the input.
 
     ``name`` is its path if it is a parameter or buffer as it stands, ``flipped`` the path of the one it transposes.
+    ``origin`` are the paths of the parameters it is computed from, None where that is not followed. ``entries`` is how
+    many of its numbers are parameters, where others are zeros filled in here.
     """
 
     tensor: torch.Tensor
     name: str | None = None
     flipped: str | None = None
+    origin: frozenset[str] | None = None
+    entries: int | None = None
 
 
 def unique(name: str, taken: Any) -> str:

@@ -29,7 +29,8 @@ def fold_scale_shift(graph: Graph) -> Graph:
 
     ``weight' = weight * scale``, ``bias' = bias * scale + shift``, in float64, rounded once to float32. Done where the
     ``scale_shift`` is the layer's only reader, the layer's weight belongs to it alone and is 32-bit dense; elsewhere
-    the node stays.
+    the node stays. A layer that reads signs keeps its weight: sums of +1 and -1 are exact integers, and a sum of zero,
+    which is common, must not come out a little above or below it where the next sign is taken.
     """
     work = _Work(graph)
     work.sweep(_fold)
@@ -157,6 +158,9 @@ def _pad_into_conv(work: _Work, node: Node) -> None:
 def _fold(work: _Work, node: Node) -> None:
     if node.op != "scale_shift" or not (layer := work.maker(node.inputs[0], "conv2d", "linear", "conv_transpose2d")):
         return
+    source = work.nodes.get(layer.inputs[0])
+    if source is not None and source.op == "sign":
+        return
     name = layer.weights["weight"]
     form = work.weights[name]
     bias_name = layer.weights.get("bias")
@@ -165,7 +169,8 @@ def _fold(work: _Work, node: Node) -> None:
     scale, shift = work.array(node, "scale"), work.array(node, "shift")
     weight, bias = work.array(layer, "weight"), work.array(layer, "bias")
     if layer.op == "conv_transpose2d":  # (in, out / groups, kh, kw): a group's inputs share its outputs' factors
-        factors = np.repeat(scale.reshape(layer.attrs["groups"], -1), len(weight) // layer.attrs["groups"], 0)  # type: ignore[arg-type,operator]
+        groups: Any = layer.attrs["groups"]
+        factors = np.repeat(scale.reshape(groups, -1), len(weight) // groups, 0)
         work.weights[name] = Dense(weight * factors[:, :, None, None])
     else:
         work.weights[name] = Dense(weight * scale.reshape(-1, *[1] * (weight.ndim - 1)))

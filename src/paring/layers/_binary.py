@@ -185,7 +185,9 @@ class BinaryConv2d(nn.Conv2d):
         output = output * alpha.view(-1, 1, 1)
         if self.inputs == "scaled":
             scale = input_scale(input, self.kernel_size, self.stride, self._pads(), self.dilation, self.groups)
-            output = output * scale.repeat_interleave(self.out_channels // self.groups, dim=1)
+            if self.groups > 1:  # one group's K broadcasts by itself
+                scale = scale.repeat_interleave(self.out_channels // self.groups, dim=1)
+            output = output * scale
         return output if self.bias is None else output + self.bias.view(-1, 1, 1)
 
     def _pads(self) -> tuple[int, int]:
