@@ -2,7 +2,8 @@
 //
 // The interval is [low, high], both ends included. A bit splits it in proportion to the probability of a one; leading
 // bytes on which both ends agree are shifted out. The code ends with the fewest bytes that, continued by zeros, lie in
-// the interval, so that the decoder knows to the byte where a code must end.
+// the interval, so that the decoder knows to the byte where a code must end. Before that comes an end mark of 16 bits,
+// each at probability 1/2: a code that was cut would else be a good code of other last values.
 #pragma once
 
 #include <cstddef>
@@ -16,6 +17,9 @@ namespace paring::coding {
 struct CodeError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
+
+constexpr uint32_t kEndMark = 0xa55a;
+constexpr uint32_t kEvens = 1u << 15;  // probability 1/2
 
 struct Interval {
   uint64_t low = 0;
@@ -68,6 +72,7 @@ class Encoder {
   size_t position() const { return bytes_.size(); }
   // Ends the code and hands its bytes over.
   std::vector<uint8_t> finish() {
+    for (int i = 15; i >= 0; --i) code(static_cast<int>(kEndMark >> i & 1), kEvens);
     const auto [value, length] = interval_.end();
     for (int i = 0; i < length; ++i) bytes_.push_back(static_cast<uint8_t>(value >> (56 - 8 * i)));
     interval_ = {};
@@ -99,7 +104,10 @@ class Decoder {
   }
   size_t position() const { return shifted_; }
   // Throws unless the code ends here, exactly as an encoder would have ended it.
-  void finish() const {
+  void finish() {
+    for (int i = 15; i >= 0; --i) {
+      if (code(0, kEvens) != static_cast<int>(kEndMark >> i & 1)) throw CodeError("end mark is missing");
+    }
     const auto [value, length] = interval_.end();
     if (bytes_.size() - shifted_ > static_cast<size_t>(length)) throw CodeError("bytes are left over");
     if (bytes_.size() - shifted_ < static_cast<size_t>(length)) throw CodeError("code runs out");

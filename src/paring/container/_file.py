@@ -104,7 +104,10 @@ def _decode(data: bytes, where: str) -> tuple[Contents, list[_frame.Section], li
     _weights.check_decoded_size(declarations, len(data), where)
     if (declared := sum(body.items for body in bodies)) != len(declarations):
         raise FormatError(
-            "sections hold the wrong number of weights", where=where, found=declared, expected=len(declarations)
+            "sections hold the wrong number of weights",
+            where=f"{where}, section table (file byte {_frame.TABLE})",
+            found=declared,
+            expected=len(declarations),
         )
     sizes: list[int] = []
     for body in bodies:
@@ -119,7 +122,8 @@ def _decode(data: bytes, where: str) -> tuple[Contents, list[_frame.Section], li
     try:
         graph.validate()
     except GraphError as error:
-        raise FormatError(f"network cannot be: {error}", where=where) from None
+        place = f"{where}, network section (file byte {network.offset})"
+        raise FormatError(f"network cannot be: {str(error).rstrip('.')}", where=place) from None
     return contents, sections, sizes
 
 

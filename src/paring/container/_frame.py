@@ -11,6 +11,8 @@ from paring.container._bytes import Reader, Writer
 
 MAGIC = b"\x89PAR"
 VERSION = 1
+#: Where the section table starts, in bytes.
+TABLE = len(MAGIC) + 1
 MAX_SECTIONS = 4096
 
 NETWORK = 1

@@ -152,6 +152,8 @@ def _read_graph(source: Reader) -> tuple[Graph, list[Declaration]]:
         node = _read_node(source, names, declarations)
         nodes.append(node)
         names.append(node.name)
+    if len({name for name, *_ in declarations}) < len(declarations):
+        raise source.error("two weights have one name")
     outputs = tuple(_reference(source, names) for _ in range(source.count(1, 64)))
     return Graph(inputs, nodes, outputs), declarations
 
@@ -190,6 +192,8 @@ def _read_node(source: Reader, names: list[str], declarations: list[Declaration]
         for i, (attr, default) in enumerate(spec.attrs.items()):
             if mask >> i & 1:
                 attrs[attr] = _read_attr(source, default)
+                if attrs[attr] == default:
+                    raise source.error(f"attribute {attr!r} is given as its default", found=default)
     present = [False] * len(spec.optional_weights)
     if present:
         mask = source.number((1 << len(present)) - 1)

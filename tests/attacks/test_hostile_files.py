@@ -1,0 +1,169 @@
+"""Files that strangers would make by hand; every checksum holds, and still nothing is believed."""
+
+import sys
+import tracemalloc
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "fuzz"))
+import corruptions
+
+from paring.container import _frame, _network, read
+from paring.container._bytes import Writer
+from paring.errors import FormatError
+from paring.forms import Codebook, Dense
+from paring.graph import OPS, Graph, Node
+
+
+def liar(kind, shape, **params):
+    """A weight that is declared so, whatever stands behind it."""
+    names = {"dense": ("bits",), "sparse": ("bits", "kept"), "codebook": ("bits", "centroids")}[kind]
+    return SimpleNamespace(kind=kind, shape=shape, params=lambda: params, param_names=names)
+
+
+def sections(graph, weights=b"", *, facts=b"\0\0\0", count=None):
+    """A file of this graph, not validated, with these bytes where its weights should be."""
+    out = Writer()
+    _network.write_graph(out, graph)
+    network = corruptions.network_section(bytes(out.data) + facts)
+    count = len(graph.weights) if count is None else count
+    return [network, *([_frame.Section(_frame.ADAPTIVE, count, weights)] if weights else [])]
+
+
+def linear(form, features=4):
+    return Graph(
+        {"x": (features,)}, [Node("fc", "linear", ("x",), {}, {"weight": "fc.weight"})], ("fc",), {"fc.weight": form}
+    )
+
+
+def refused(tmp_path, data, says):
+    path = tmp_path / "hostile.pare"
+    path.write_bytes(data)
+    tracemalloc.start()
+    try:
+        with pytest.raises(FormatError, match=says) as caught:
+            read(path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert str(path) in str(caught.value)
+    assert peak < 100 << 20, f"{peak} bytes for a file of {len(data)}"
+
+
+@pytest.mark.parametrize(
+    ("form", "says"),
+    [
+        (liar("dense", (1 << 16, 1 << 16), bits=32), "too large|too much"),
+        (liar("dense", (1 << 31,) * 8, bits=32), "too large"),
+        (liar("dense", (30_000, 30_000), bits=16), "too much"),
+        (liar("codebook", (40_000, 40_000), bits=32, centroids=1), "too much"),
+        (liar("sparse", (40_000, 40_000), bits=32, kept=0), "too much"),
+        (liar("sparse", (4, 4), bits=32, kept=17), "keeps more"),
+        (liar("codebook", (4, 4), bits=32, centroids=70_000), "too many centroids"),
+        (liar("dense", (4, 4), bits=8), "width"),
+        (liar("dense", (0, 4), bits=32), "empty axis"),
+    ],
+    ids=str,
+)
+def test_a_weight_that_promises_too_much(tmp_path, form, says):
+    refused(tmp_path, _frame.join(sections(linear(form), b"\0" * 64)), says)
+
+
+def test_a_few_bytes_cannot_ask_for_a_large_map(tmp_path):
+    nodes = [Node("big", "pad", ("x",), {**OPS["pad"].attrs, "padding": (60_000, 0, 60_000, 0)})]
+    refused(tmp_path, _frame.join(sections(Graph({"x": (1, 1, 1)}, nodes, ("big",)))), "too large")
+
+
+def test_a_value_cannot_be_read_before_it_is_made(tmp_path):
+    """A loop cannot be written down: references count backwards from the present node."""
+    out = Writer()
+    out.number(1)
+    out.text("x")
+    out.number(1)
+    out.number(4)
+    out.number(1)  # one node: relu of itself
+    out.number(OPS["relu"].number)
+    out.text("loop")
+    out.number((1 << 63) - 1)
+    refused(tmp_path, _frame.join([corruptions.network_section(bytes(out.data) + b"\1\0\0\0\0")]), "before it is made")
+
+
+def test_names_must_be_unique(tmp_path):
+    graph = Graph({"x": (4,)}, [Node("a", "relu", ("x",), {}), Node("x", "relu", ("a",), {})], ("a",))
+    refused(tmp_path, _frame.join(sections(graph)), "twice")
+
+
+def test_weights_must_have_different_names(tmp_path):
+    """Two declarations of one name would leave one of the two in the dark."""
+    weight = Dense(np.ones((4, 4)))
+    graph = linear(weight)
+    graph.nodes.append(Node("fc2", "linear", ("fc",), {}, {"weight": "fc2.weight"}))
+    graph.weights["fc2.weight"] = weight
+    plain = Writer()
+    _network.write_graph(plain, graph)
+    # fc2's weight named in full and as the first one's: "fc.weight"
+    at = bytes(plain.data).index(b"fc2") + 3
+    tail = bytes(plain.data)[at:]
+    head, how, declaration = tail[:2], tail[2], tail[3:]  # input and mask of optional weights first
+    assert how == 0
+    data = bytes(plain.data)[:at] + head + b"\1" + bytes([len("fc.weight")]) + b"fc.weight" + declaration
+    file = [corruptions.network_section(data + b"\0\0\0"), _frame.Section(_frame.ADAPTIVE, 2, b"\0" * 80)]
+    refused(tmp_path, _frame.join(file), "twice|name")
+
+
+@pytest.mark.parametrize("count", [0, 2, 1 << 62])
+def test_sections_must_hold_what_was_declared(tmp_path, count):
+    refused(tmp_path, _frame.join(sections(linear(Dense(np.ones((4, 4)))), b"\0" * 8, count=count)), "wrong number")
+
+
+def test_a_network_section_is_no_bomb(tmp_path):
+    """A short code of a very long run of equal bytes stops at the cap, before it is decoded."""
+    section = corruptions.network_section(b"\0" * (1 << 20))
+    refused(tmp_path, _frame.join([section]), "too much")
+
+
+def test_the_table_cannot_promise_more_sections_than_there_are_bytes(tmp_path):
+    head = _frame.MAGIC + bytes([_frame.VERSION]) + b"\xff\xff\xff\xff\xff\xff\xff\xff\x7f"
+    refused(tmp_path, head + _frame._checksum(head), "too large")
+
+
+def test_a_number_has_one_spelling(tmp_path):
+    data = _frame.join(sections(linear(Dense(np.ones((4, 4)))), b"\0" * 8))
+    head = _frame.MAGIC + bytes([_frame.VERSION]) + b"\x82\x00" + data[_frame.TABLE + 1 :]
+    refused(tmp_path, head, "shortest form")
+
+
+def test_sections_of_an_unknown_kind(tmp_path):
+    file = sections(linear(Dense(np.ones((4, 4)))), b"\0" * 8)
+    file[1] = _frame.Section(99, 1, file[1].data)
+    refused(tmp_path, _frame.join(file), "not a network and its weights")
+
+
+def test_names_are_data_and_are_never_followed(tmp_path, monkeypatch):
+    """Paths, format strings and control characters in names come back as they are, and touch nothing."""
+    from paring.container import Contents, write
+
+    names = ("../../etc/passwd", "{0.__class__}", "%s%n", "a\0b", "<script>alert(1)</script>", "\u202egnp.exe")
+    book = Codebook(np.array([1.0]), np.ones((6, 4), int))
+    monkeypatch.chdir(tmp_path)
+    write("names.pare", Contents(linear(book), None, names, {names[0]: names[1]}))
+    contents = read("names.pare")
+    assert contents.classes == names
+    assert contents.provenance == {names[0]: names[1]}
+    assert [p.name for p in tmp_path.iterdir()] == ["names.pare"]
+
+
+def test_an_attribute_at_its_default_is_not_written(tmp_path):
+    """One network, one byte string: the mask says which attributes differ from their defaults."""
+    out = Writer()
+    _network.write_graph(out, Graph({"x": (4,)}, [Node("a", "leaky_relu", ("x",), {"slope": 0.5})], ("a",)))
+    default = Writer()
+    default.real(OPS["leaky_relu"].attrs["slope"])
+    other = Writer()
+    other.real(0.5)
+    plain = bytes(out.data).replace(bytes(other.data), bytes(default.data))
+    assert plain != bytes(out.data)
+    refused(tmp_path, _frame.join([corruptions.network_section(plain + b"\0\0\0")]), "default")
