@@ -50,12 +50,11 @@ class Workshop:
 
     def float_network(self, run: Path) -> nn.Module:
         """The network with the weights that a run began to compress, in eval mode."""
-        import torch
+        from paring.training import load_checkpoint
 
         network = self.maker()()
-        with np.load(run / "baseline.npz", allow_pickle=False) as arrays, torch.no_grad():
-            for name, parameter in network.named_parameters():
-                parameter.copy_(torch.from_numpy(arrays[name]))
+        tensors, _ = load_checkpoint(run / "1-train.safetensors")
+        network.load_state_dict({name.removeprefix("network."): tensor for name, tensor in tensors.items()})
         return network.eval()
 
     def error(self) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from paring.capture import outline
 from paring.data import Dataset, load
 from paring.errors import ArgumentError
 from paring.methods import select
@@ -77,6 +78,7 @@ def maker(network: Network, data: Dataset, arguments: Mapping[str, Any] | None) 
 
     Raises:
         ArgumentError: if the network cannot take the images or does not answer with one number a class.
+        GraphError: if it holds an operator that a file cannot hold.
     """
     make = _from_zoo(network, len(data.classes), dict(arguments or {})) if isinstance(network, str) else network
     height, width, channels = data.preparation.shape
@@ -89,6 +91,7 @@ def maker(network: Network, data: Dataset, arguments: Mapping[str, Any] | None) 
         raise ArgumentError(
             "network and data disagree on the number of classes", found=shape[-1], expected=len(data.classes)
         )
+    outline(make(), (channels, height, width))  # what cannot be written is refused here, not after the training
     return make
 
 

@@ -21,28 +21,38 @@ from paring.graph import Graph
 from paring.methods import forms, places
 from paring.record import Layer, Record
 
+#: Modules whose parameters reach the graph as the scale and the shift of a node.
+_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
-def graph_with_forms(plain: nn.Module, trained: dict[str, Form], shape: tuple[int, int, int]) -> Graph:
+
+def graph_with_forms(plain: nn.Module, trained: nn.Module, shape: tuple[int, int, int]) -> Graph:
     """Capture a plain network that holds the trained values, and put the forms in place of the weights.
 
+    Batch norms stay ``scale_shift`` nodes: folded into a layer they would scale its shared values apart.
+
     Args:
-        plain: a network of the same kind without parametrisations; its parameters are overwritten.
-        trained: parameter name to form, all of them.
+        plain: a network of the same kind without parametrisations; its parameters and buffers are overwritten.
+        trained: the trained network.
         shape: ``(C, H, W)``.
 
     Raises:
         GraphError: if a weight did not reach the graph as it is.
     """
+    exact, buffers = forms(trained), dict(trained.named_buffers())
     with torch.no_grad():
         for name, place in places(plain).items():
-            getattr(place.module, place.tensor).copy_(torch.from_numpy(trained[name].dense()))
-    graph = capture(plain.eval(), shape)
-    for name, form in trained.items():
+            getattr(place.module, place.tensor).copy_(torch.from_numpy(exact[name].dense()))
+        for name, buffer in plain.named_buffers():
+            buffer.copy_(buffers[name])
+    graph = capture(plain.eval(), shape, fold=False)
+    for name, place in places(plain).items():
+        if isinstance(place.module, _NORMS):
+            continue  # computed into the scale and the shift
         if name not in graph.weights:
             raise GraphError("weight is not in the captured graph", where=name, expected=", ".join(graph.weights))
-        if not np.array_equal(graph.weights[name].dense(), form.dense()):
+        if not np.array_equal(graph.weights[name].dense(), exact[name].dense()):
             raise GraphError("capture changed a weight that has a form", where=name)
-        graph.weights[name] = form
+        graph.weights[name] = exact[name]
     return graph
 
 
@@ -59,13 +69,15 @@ def write_result(
     """Write the file, and beside it one in the paper's coding, and complete the record with their bytes."""
     exact = forms(trained)
     height, width, channels = data.preparation.shape
-    graph = graph_with_forms(plain, exact, (channels, height, width))
+    graph = graph_with_forms(plain, trained, (channels, height, width))
     provenance = {"recipe": record.recipe, "network": record.network, "data": data.name.partition(":")[0]}
     contents = Contents(graph, data.preparation, data.classes, {**provenance, "paring": __version__})
     written = write(path, contents, coding)
     paper = write(folder / f"{record.network}.paper.pare", contents, coding="huffman")
     ours, theirs = ({row.name: row.size for row in table.rows} for table in (written, paper))
-    record.layers = [_layer(trained, name, form, ours.get(name), theirs.get(name)) for name, form in exact.items()]
+    record.layers = [
+        _layer(trained, name, form, ours[name], theirs[name]) for name, form in exact.items() if name in graph.weights
+    ]
     record.file = str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
     record.file_bytes, record.paper_bytes = written.total, paper.total
     say(f"write: {path}, {written.total:,} bytes, {record.ratio:.1f} times smaller than float")
