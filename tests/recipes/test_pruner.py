@@ -91,3 +91,17 @@ def test_arrays_are_written_without_a_clock(tmp_path):
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
     found = np.load(tmp_path / "a.npz")
     assert {n: found[n].tolist() for n in found} == {n: a.tolist() for n, a in arrays.items()}
+
+
+def test_places_of_idle_weights_are_left_to_others():
+    net = network()
+    with torch.no_grad():
+        net[0].parametrizations.weight.original[1] = 50.0  # largest of all,
+        net[2].parametrizations.weight.original[:, 1] = 0  # but nothing reads unit 1
+    optimiser = torch.optim.SGD(net.parameters(), 1e-9)
+    x = torch.randn(50, 10)
+    pruner = Pruner(net, optimiser, settings(keep=0.5, rounds=10, drop_idle=True), 10, images=x)
+    for step in range(10):
+        pruner(step)
+    assert not net[0].weight[1].any()
+    assert sum(kept(net)) == round(0.5 * 104)

@@ -171,7 +171,10 @@ class Job:
             weight_decay=phase.weight_decay,
         )
         resume_optimiser(tuned, state)
-        pruner = Pruner(network, tuned, self.settings, phase.epochs * len(batches)) if stage == "prune" else None
+        pruner = None
+        if stage == "prune":
+            steps = phase.epochs * len(batches)
+            pruner = Pruner(network, tuned, self.settings, steps, self._probe(), self.seed)
         fit(
             network,
             batches,
@@ -191,11 +194,13 @@ class Job:
     def _after_pruning(self, network: nn.Module) -> str:
         note = f"kept {_nonzeros(network):,} of {self.weighted:,} weights"
         if self.settings.drop_idle:
-            train = self.sets.train
-            images = torch.from_numpy(train.prepared(0, 4096).transpose(0, 3, 1, 2).copy())
-            dropped = drop_idle(network, images, self.seed, bits=self.settings.bits)
+            dropped = drop_idle(network, self._probe(), self.seed, bits=self.settings.bits)
             note += f", then dropped {dropped:,} idle ones"
         return note
+
+    def _probe(self) -> Tensor:
+        """Prepared training images on which idle weights are found."""
+        return torch.from_numpy(self.sets.train.prepared(0, 4096).transpose(0, 3, 1, 2).copy())
 
     def _loss(self, stage: str, phase: Phase) -> Loss:
         if not phase.distil or stage == "train":

@@ -20,24 +20,41 @@ class Pruner:
     After round ``r`` of ``R`` the fraction kept is ``cubic(1, last, r / R)``; the last mask falls at step
     ``(R - 1) / R`` of the stage, so that the rest of it already retrains.
 
+    With ``settings.drop_idle``, idle weights go too, some twenty times on the way, so that their places are left to
+    weights that do something.
+
     Args:
         network: with :class:`Pruned` parametrisations on all weights that may be pruned.
         optimiser: forgets the moments of pruned weights.
-        settings: ``keep``, ``keep_layers``, ``rounds``, ``bits``.
+        settings: ``keep``, ``keep_layers``, ``rounds``, ``bits``, ``drop_idle``.
         steps: steps of the whole stage.
+        images: prepared training images to find idle weights with.
+        seed: of that search.
     """
 
-    def __init__(self, network: nn.Module, optimiser: torch.optim.Optimizer, settings: Settings, steps: int) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        optimiser: torch.optim.Optimizer,
+        settings: Settings,
+        steps: int,
+        images: Tensor | None = None,
+        seed: int = 0,
+    ) -> None:
         self.network, self.optimiser, self.settings = network, optimiser, settings
+        self.images, self.seed = images if settings.drop_idle else None, seed
         self.own = select(network, settings.keep_layers)
         self.pool = [name for name in weights(network) if name not in self.own]
         rounds = min(settings.rounds, steps)
         self.at = {ceil(r * steps / rounds): (r + 1) / rounds for r in range(rounds)}
+        self.sweeps = set(list(self.at)[:: max(len(self.at) // 20, 1)])
 
     def __call__(self, step: int) -> None:
         """Tighten the masks if this is one of the steps."""
         if step not in self.at:
             return
+        if self.images is not None and step in self.sweeps:
+            drop_idle(self.network, self.images, self.seed, bits=self.settings.bits)
         progress = self.at[step]
         present = values(self.network, [*self.pool, *self.own])
         masks = global_masks({n: present[n] for n in self.pool}, cubic(1.0, self.settings.keep, progress))
