@@ -50,8 +50,8 @@ def _small(augment: str, train: int, prune: int, retrain: int, tune: int, **chan
 PRESETS: dict[str, Settings] = {
     "paper-lenet-300-100": _paper({"fc1": 0.08, "fc2": 0.09, "fc3": 0.26}, 64),
     "paper-lenet-5": _paper({"conv1": 0.66, "conv2": 0.12, "fc1": 0.08, "fc2": 0.19}, 32),
-    "small-lenet-300-100": _small("light", 40, 40, 60, 10, keep=0.025),
-    "small-lenet-5": _small("light", 15, 20, 30, 5, keep=0.015),
+    "small-lenet-300-100": _small("light", 40, 40, 60, 10, keep=0.03),
+    "small-lenet-5": _small("light", 15, 20, 30, 5, keep=0.04),
     "quick": _small("light", 10, 10, 10, 2, keep=0.05),
 }
 
