@@ -3,8 +3,7 @@
 
 #include "coding/arithmetic.h"
 #include "coding/huffman.h"
-#include "coding/numbers.h"
-#include "coding/symbols.h"
+#include "coding/session.h"
 
 namespace nb = nanobind;
 
@@ -12,59 +11,72 @@ namespace paring {
 namespace {
 
 using coding::Alphabet;
-using coding::Geometry;
-
-template <class Coder>
-struct Session {
-  Coder coder;
-  coding::SymbolModel symbols;
-  coding::NumberModel numbers;
-  coding::ByteModel bytes;
-
-  template <class... Args>
-  explicit Session(Args... args) : coder(args...) {}
-};
-
-using Encoding = Session<coding::Encoder>;
-using Decoding = Session<coding::Decoder>;
+using coding::Axes;
+using coding::Decoding;
+using coding::Encoding;
+using coding::Plan;
 
 template <class T>
 using Array = nb::ndarray<T, nb::c_contig, nb::device::cpu>;
 
+// An encoder only reads the arrays; its code is the decoder's, which writes to them.
 template <class S, class T>
-void code_symbols(S& session, Array<T> values, uint32_t filters, uint32_t channels, uint32_t positions, uint32_t width,
-                  uint32_t alphabet, uint32_t negatives) {
-  const Geometry geometry{filters, channels, positions, width};
-  if (values.size() != size_t{filters} * channels * positions || width == 0 || negatives >= alphabet)
-    throw std::invalid_argument("geometry does not fit the array");
-  nb::gil_scoped_release released;
-  session.symbols.code(session.coder, const_cast<std::remove_const_t<T>*>(values.data()), geometry, Alphabet{alphabet, negatives});
+using Element = std::conditional_t<std::is_same_v<S, Encoding>, const T, T>;
+template <class T>
+std::remove_const_t<T>* pointer(const Array<T>& array) {
+  return const_cast<std::remove_const_t<T>*>(array.data());
 }
 
 template <class S, class T>
-void code_numbers(S& session, Array<T> values) {
+void code_symbols(S& session, Array<Element<S, T>> values, uint64_t filters, uint64_t channels, uint64_t positions,
+                  uint64_t width, uint32_t alphabet, uint32_t negatives) {
+  const Axes axes{filters, channels, positions, width};
+  if (values.size() != axes.size() || width == 0 || alphabet == 0 || alphabet > 65536 || negatives >= alphabet)
+    throw std::invalid_argument("axes or alphabet do not fit the array");
+  const Alphabet a{alphabet, negatives};
   nb::gil_scoped_release released;
-  session.numbers.code(session.coder, const_cast<std::remove_const_t<T>*>(values.data()), values.size());
+  Plan plan;
+  if constexpr (std::is_same_v<S, Encoding>) {
+    for (size_t i = 0; i < values.size(); ++i)
+      if (values.data()[i] >= alphabet) throw std::invalid_argument("symbol is out of range");
+    if (values.size() && alphabet > 1) plan = coding::choose_plan(session, pointer(values), axes, a);
+  }
+  session.symbols(pointer(values), axes, a, plan);
 }
 
 template <class S, class T>
-void code_bytes(S& session, Array<T> values) {
+void code_numbers(S& session, Array<Element<S, T>> values) {
   nb::gil_scoped_release released;
-  session.bytes.code(session.coder, const_cast<std::remove_const_t<T>*>(values.data()), values.size());
+  bool stored = false;
+  if constexpr (std::is_same_v<S, Encoding>) {
+    const size_t tried = std::min<size_t>(values.size(), 1 << 16);
+    Encoding learnt = session.fork(), plain = session.fork();
+    learnt.numbers(pointer(values), tried, false);
+    plain.numbers(pointer(values), tried, true);
+    stored = plain.coder.finish().size() < learnt.coder.finish().size();
+  }
+  session.numbers(pointer(values), values.size(), stored);
 }
 
-// An encoder reads the arrays, a decoder fills them in.
-template <class S, class T>
-using Value = std::conditional_t<std::is_same_v<S, Encoding>, const T, T>;
+template <class S>
+void code_text(S& session, Array<Element<S, uint8_t>> values) {
+  nb::gil_scoped_release released;
+  session.text(pointer(values), values.size());
+}
+
+template <class S>
+void teach(S& session, Array<const uint8_t> values) {
+  session.teach(pointer(values), values.size());
+}
 
 template <class S>
 void define(nb::class_<S>& type) {
-  type.def("symbols", &code_symbols<S, Value<S, uint8_t>>)
-      .def("symbols", &code_symbols<S, Value<S, uint16_t>>)
-      .def("symbols", &code_symbols<S, Value<S, uint32_t>>)
-      .def("numbers", &code_numbers<S, Value<S, uint16_t>>)
-      .def("numbers", &code_numbers<S, Value<S, uint32_t>>)
-      .def("bytes", &code_bytes<S, Value<S, uint8_t>>)
+  type.def("symbols", &code_symbols<S, uint8_t>)
+      .def("symbols", &code_symbols<S, uint16_t>)
+      .def("numbers", &code_numbers<S, uint16_t>)
+      .def("numbers", &code_numbers<S, uint32_t>)
+      .def("text", &code_text<S>)
+      .def("teach", &teach<S>)
       .def_prop_ro("position", [](const S& s) { return s.coder.position(); });
 }
 

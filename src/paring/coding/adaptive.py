@@ -16,10 +16,13 @@ from math import prod
 
 import numpy as np
 
+from paring.coding import reference
 from paring.coding._native import CodeError, native
 from paring.errors import FormatError
 from paring.forms import symbol_dtype
 
+#: Largest alphabet.
+MAX_ALPHABET = 1 << 16
 _BITS = {np.dtype(np.float32): np.uint32, np.dtype(np.float16): np.uint16}
 
 
@@ -56,12 +59,12 @@ class Encoder:
     """Codes arrays into one code; what one array taught serves the next."""
 
     def __init__(self) -> None:
-        self._native = native.Encoder()
+        self._coder = (native or reference).Encoder()
 
     @property
     def position(self) -> int:
         """Bytes that are settled so far; the rest of what was coded is at most a few bytes."""
-        return self._native.position
+        return self._coder.position
 
     def symbols(self, values: np.ndarray, alphabet: int, negatives: int | None = None) -> None:
         """Code an array of symbols; arguments as in :func:`encode`."""
@@ -69,20 +72,24 @@ class Encoder:
         if values.size and (values.min() < 0 or values.max() >= alphabet):
             raise FormatError("symbol is out of range", found=int(values.max()), expected=f"0 .. {alphabet - 1}")
         values = np.ascontiguousarray(values, symbol_dtype(alphabet))
-        self._native.symbols(values, *_geometry(values.shape), alphabet, _negatives(alphabet, negatives))
+        self._coder.symbols(values, *_axes(values.shape), alphabet, _negatives(alphabet, negatives))
 
     def numbers(self, values: np.ndarray) -> None:
         """Code a float32 or float16 array, bit for bit."""
         values = np.ascontiguousarray(values)
-        self._native.numbers(values.ravel().view(_BITS[values.dtype]))
+        self._coder.numbers(values.ravel().view(_BITS[values.dtype]))
+
+    def teach(self, data: bytes) -> None:
+        """Let :meth:`text` learn from bytes that the decoder has too; they are not coded."""
+        self._coder.teach(np.frombuffer(data, np.uint8))
 
     def text(self, data: bytes) -> None:
         """Code a byte string."""
-        self._native.bytes(np.frombuffer(data, np.uint8))
+        self._coder.text(np.frombuffer(data, np.uint8))
 
     def finish(self) -> bytes:
         """End the code. The encoder must not be used afterwards."""
-        return self._native.finish()
+        return self._coder.finish()
 
 
 class Decoder:
@@ -93,34 +100,38 @@ class Decoder:
     """
 
     def __init__(self, data: bytes) -> None:
-        self._native = native.Decoder(bytes(data))
+        self._coder = (native or reference).Decoder(bytes(data))
 
     @property
     def position(self) -> int:
         """Bytes consumed; equals the encoder's ``position`` at the same point."""
-        return self._native.position
+        return self._coder.position
 
     def symbols(self, shape: tuple[int, ...], alphabet: int, negatives: int | None = None) -> np.ndarray:
         """An array of symbols."""
         values = np.zeros(shape, symbol_dtype(alphabet))
-        _checked(self._native.symbols, values, *_geometry(shape), alphabet, _negatives(alphabet, negatives))
+        _checked(self._coder.symbols, values, *_axes(shape), alphabet, _negatives(alphabet, negatives))
         return values
 
     def numbers(self, shape: tuple[int, ...], dtype: np.dtype | type) -> np.ndarray:
         """A float32 or float16 array."""
         bits = np.zeros(prod(shape), _BITS[np.dtype(dtype)])
-        _checked(self._native.numbers, bits)
+        _checked(self._coder.numbers, bits)
         return bits.view(dtype).reshape(shape)
+
+    def teach(self, data: bytes) -> None:
+        """As :meth:`Encoder.teach`."""
+        self._coder.teach(np.frombuffer(data, np.uint8))
 
     def text(self, length: int) -> bytes:
         """A byte string."""
         values = np.zeros(length, np.uint8)
-        _checked(self._native.bytes, values)
+        _checked(self._coder.text, values)
         return values.tobytes()
 
     def finish(self) -> None:
         """Check that the code ends here, to the byte."""
-        _checked(self._native.finish)
+        _checked(self._coder.finish)
 
 
 def _checked(call, *args):
@@ -130,8 +141,8 @@ def _checked(call, *args):
         raise FormatError(f"adaptive code is damaged: {error}") from None
 
 
-def _geometry(shape: tuple[int, ...]) -> tuple[int, int, int, int]:
-    """(filters, channels, positions, width) of a weight."""
+def _axes(shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+    """(filters, channels, positions of the kernel, width of the kernel)."""
     if len(shape) <= 1:
         return 1, prod(shape), 1, 1
     positions = prod(shape[2:])
@@ -140,6 +151,7 @@ def _geometry(shape: tuple[int, ...]) -> tuple[int, int, int, int]:
 
 def _negatives(alphabet: int, negatives: int | None) -> int:
     negatives = (alphabet - 1) // 2 if negatives is None else negatives
-    if alphabet < 2 or not 0 <= negatives < alphabet:
-        raise FormatError("alphabet cannot be", found=f"{alphabet} symbols, {negatives} negative")
+    if not (1 <= alphabet <= MAX_ALPHABET and 0 <= negatives < alphabet):
+        what = f"{alphabet} symbols, {negatives} of them negative"
+        raise FormatError("alphabet cannot be", found=what, expected=f"1 .. {MAX_ALPHABET} symbols, fewer negative")
     return negatives

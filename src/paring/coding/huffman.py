@@ -12,7 +12,7 @@ import heapq
 
 import numpy as np
 
-from paring.coding import _reference
+from paring.coding import reference
 from paring.coding._bits import BitReader, BitWriter
 from paring.coding._native import CodeError, native
 from paring.errors import FormatError
@@ -50,7 +50,7 @@ def encode(values: np.ndarray, alphabet: int) -> bytes:
             zeros = 1
         elif length is not None:
             bits.write(length, 5)
-    run = native.huffman_encode if native else _reference.huffman_encode
+    run = (native or reference).huffman_encode
     used = bits.length % 8
     head = bits.finish()
     values = np.ascontiguousarray(values, symbol_dtype(alphabet))
@@ -91,7 +91,7 @@ def decode_from(data: bytes, start: int, count: int, alphabet: int) -> tuple[np.
         raise FormatError("code lengths run past the alphabet", where=f"+{bits.position // 8}", found=symbol)
     values = np.zeros(count, symbol_dtype(alphabet))
     if count or lengths.any():
-        run = native.huffman_decode if native else _reference.huffman_decode
+        run = (native or reference).huffman_decode
         try:
             bits.position = run(lengths, data, bits.position, values)
         except CodeError as error:
