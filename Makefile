@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+REQUIREMENTS := $(VENV)/.requirements
 STAMP := $(VENV)/.installed
 NATIVE := $(shell find native -type f)
 
@@ -24,16 +25,20 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/run_all.py
 
 install: $(STAMP)
-
-# Quick incremental rebuild of the native module while working on it.
 native: $(STAMP)
-	$(BIN)/python -m pip install -q --disable-pip-version-check --no-build-isolation --no-deps -e .
 
-# Reinstalled only when the native sources or the requirements change; Python sources are used in place.
-$(STAMP): pyproject.toml constraints.txt $(NATIVE)
+# Python sources are used in place; the requirements are installed again when they change, the native module is
+# rebuilt, and only what changed of it, when its sources do.
+PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
+$(REQUIREMENTS): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	$(PIP) -c constraints.txt "scikit-build-core>=0.11" "nanobind>=2.4"
+	$(PIP) -c constraints.txt --no-build-isolation -e ".[dev]"
+	touch $(REQUIREMENTS) $(STAMP)
+
+$(STAMP): $(REQUIREMENTS) $(NATIVE)
+	$(PIP) --no-build-isolation --no-deps -e .
 	touch $(STAMP)
 
 clean:
-	rm -rf build $(VENV) out
+	rm -rf build $(VENV) out paring-demo
