@@ -32,7 +32,8 @@ native: $(STAMP)
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 $(REQUIREMENTS): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) -c constraints.txt "scikit-build-core>=0.11" "nanobind>=2.4"
+	$(PIP) -c constraints.txt "scikit-build-core>=0.11" "nanobind>=2.4" \
+	  $$(command -v cmake >/dev/null || echo cmake) $$(command -v ninja >/dev/null || echo ninja)
 	$(PIP) -c constraints.txt --no-build-isolation -e ".[dev]"
 	touch $(REQUIREMENTS) $(STAMP)
 
