@@ -14,7 +14,6 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from paring.coding import adaptive
 from paring.container import Contents, _frame, _network, read, write
 from paring.container._bytes import Writer
 from paring.errors import FormatError
@@ -138,9 +137,7 @@ def lie_about_weight(rng, data, contents):
 
 def network_section(plain: bytes) -> _frame.Section:
     """A network section that holds these bytes."""
-    encoder = adaptive.Encoder()
-    encoder.text(plain)
-    return _frame.Section(_frame.NETWORK, len(plain), encoder.finish())
+    return _frame.Section(_frame.NETWORK, len(plain), _network.encode(plain))
 
 
 def main(folder: Path, count: int, seed: int) -> None:

@@ -13,7 +13,7 @@ pytest.importorskip("resource")
 sys.path.insert(0, str(Path(__file__).parent))
 import corruptions
 
-from paring.container import _frame, read, write
+from paring.container import _frame, _network, read, write
 from paring.errors import FormatError
 
 
@@ -36,7 +36,7 @@ def test_a_changed_network_section_is_refused_or_is_another_valid_file(tmp_path)
     path = tmp_path / "net.pare"
     write(path, corruptions.network(rng))
     sections = _frame.split(path.read_bytes(), "valid")
-    plain = corruptions.adaptive.Decoder(sections[0].data).text(sections[0].items)
+    plain = _network.decode(sections[0].data, sections[0].items, "valid")
     accepted = 0
     for position in rng.permutation(len(plain))[:400]:
         changed = bytearray(plain)

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import os
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from itertools import accumulate, pairwise
 from pathlib import Path
 
-from paring.coding import adaptive
 from paring.container import _frame, _network, _weights
-from paring.container._bytes import Writer
 from paring.container._contents import Contents
 from paring.container._inspection import Inspection, Row
 from paring.errors import ArgumentError, FormatError, GraphError, OutputError
+from paring.forms import Form
 from paring.graph import Graph
-
-#: Bytes a network section may decode to: so many, and so many more for each coded byte, but never more than the last.
-_NETWORK_FLOOR, _NETWORK_PER_BYTE, _NETWORK_MOST = 64 << 10, 64, 16 << 20
 
 #: Name of a coding to the kind of its sections, its encoder and its decoder.
 _CODINGS = {
@@ -80,26 +78,20 @@ def _encode(contents: Contents, coding: str) -> bytes:
     if coding not in _CODINGS:
         raise ArgumentError("coding is unknown", found=coding, expected=" or ".join(_CODINGS))
     kind, encode, _ = _CODINGS[coding]
-    out = Writer()
-    order = _network.write_graph(out, contents.graph)
-    _network.write_facts(out, contents)
-    sections = [_frame.Section(_frame.NETWORK, len(out.data), _code_text(bytes(out.data)))]
+    plain, order = _network.plain(contents)
+    sections = [_frame.Section(_frame.NETWORK, len(plain), _network.encode(plain))]
     for forms in _weights.sections_of([contents.graph.weights[name] for name in order]):
         sections.append(_frame.Section(kind, len(forms), encode(forms)[0]))
     return _frame.join(sections)
-
-
-def _code_text(data: bytes) -> bytes:
-    encoder = adaptive.Encoder()
-    encoder.text(data)
-    return encoder.finish()
 
 
 def _decode(data: bytes, where: str) -> tuple[Contents, list[_frame.Section], list[int]]:
     """The contents, the sections and every weight's bytes."""
     sections = _frame.split(data, where)
     network, *bodies = sections
-    contents, declarations = _decode_network(network, f"{where}, network section (file byte {network.offset})")
+    place = f"{where}, network section (file byte {network.offset})"
+    plain = _network.decode(network.data, network.items, place)
+    contents, declarations = _network.read(plain, place)
     graph = contents.graph
     _weights.check_decoded_size(declarations, len(data), where)
     if (declared := sum(body.items for body in bodies)) != len(declarations):
@@ -109,42 +101,37 @@ def _decode(data: bytes, where: str) -> tuple[Contents, list[_frame.Section], li
             found=declared,
             expected=len(declarations),
         )
+    starts = list(accumulate((body.items for body in bodies), initial=0))
+    jobs = [(body, declarations[a:b]) for body, (a, b) in zip(bodies, pairwise(starts), strict=True)]
     sizes: list[int] = []
-    for body in bodies:
-        part = declarations[len(sizes) : len(sizes) + body.items]
-        try:
-            forms, shares = _DECODERS[body.kind](body.data, part)
-        except FormatError as error:
-            place = f"{where}, weights section (file byte {body.offset})"
-            raise FormatError(error.what, where=place, found=error.found, expected=error.expected) from None
-        graph.weights.update({name: form for (name, *_), form in zip(part, forms, strict=True)})
-        sizes += shares
+    with ThreadPoolExecutor(max(1, min(len(jobs), os.cpu_count() or 1))) as threads:
+        decoded = threads.map(lambda job: _decode_weights(job[0], job[1], where), jobs)
+        for (_, part), (forms, shares) in zip(jobs, decoded, strict=True):
+            graph.weights.update({name: form for (name, *_), form in zip(part, forms, strict=True)})
+            sizes += shares
     try:
         graph.validate()
     except GraphError as error:
-        place = f"{where}, network section (file byte {network.offset})"
         raise FormatError(f"network cannot be: {str(error).rstrip('.')}", where=place) from None
+    if _network.plain(contents)[0] != plain:
+        raise FormatError("network is not written as a writer writes it", where=place)
     return contents, sections, sizes
 
 
-def _decode_network(section: _frame.Section, where: str) -> tuple[Contents, list[_network.Declaration]]:
-    cap = min(_NETWORK_FLOOR + _NETWORK_PER_BYTE * len(section.data), _NETWORK_MOST)
-    if section.items > cap:
-        raise FormatError("network would decode to too much", where=where, found=section.items, expected=cap)
-    decoder = adaptive.Decoder(section.data)
+def _decode_weights(body: _frame.Section, part: list[_network.Declaration], where: str) -> tuple[list[Form], list[int]]:
     try:
-        plain = decoder.text(section.items)
-        decoder.finish()
+        return _DECODERS[body.kind](body.data, part)
     except FormatError as error:
-        raise FormatError(error.what, where=where) from None
-    return _network.read_network(plain, where)
+        place = f"{where}, weights section (file byte {body.offset})"
+        raise FormatError(error.what, where=place, found=error.found, expected=error.expected) from None
 
 
 def _inspection(
     path: str, data: bytes, contents: Contents, sections: list[_frame.Section], sizes: list[int]
 ) -> Inspection:
     frame = len(data) - sum(len(section.data) for section in sections)
-    rows = [Row("frame", "magic, table, checksums", frame), Row("network", "graph", len(sections[0].data))]
+    rows = [Row("frame", "magic, table, checksums", frame)]
+    rows += [Row("network", name, size) for name, size in _network.parts(contents, len(sections[0].data)).items()]
     for (name, form), size in zip(contents.graph.weights.items(), sizes, strict=True):
         params = " ".join(f"{k}={v}" for k, v in form.params().items())
         rows.append(Row("weights", name, size, f"{form.kind} {params}", form.shape, form.size, form.nonzeros))

@@ -5,14 +5,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
+from paring.coding import adaptive
 from paring.container._bytes import Reader, Writer
 from paring.container._contents import Contents
+from paring.container._primer import PRIMER
 from paring.errors import FormatError, ParingError
 from paring.forms import FORMS, MAX_RANK, Form
 from paring.graph import OPS, Graph, Node, OpSpec, Preparation
 
+#: Bytes a section may decode to: so many, and so many more for each coded byte, but never more than the last.
+_PLAIN_FLOOR, _PLAIN_PER_BYTE, _PLAIN_MOST = 64 << 10, 64, 16 << 20
 MAX_NODES = 1 << 16
 MAX_CLASSES = 1 << 17
 MAX_PROVENANCE = 256
@@ -34,8 +39,11 @@ def write_graph(out: Writer, graph: Graph) -> list[str]:
         _write_shape(out, shape)
         index[name] = len(index)
     out.number(len(graph.nodes))
+    ops: Counter[str] = Counter()
     for node in graph.nodes:
-        _write_node(out, node, graph.weights, index, order)
+        if not node.name:
+            raise FormatError("node has no name", where=node.op)
+        _write_node(out, node, _default_name(node.op, ops), graph.weights, index, order)
         index[node.name] = len(index)
     out.number(len(graph.outputs))
     for name in graph.outputs:
@@ -61,7 +69,52 @@ def write_facts(out: Writer, contents: Contents) -> None:
         out.text(fact)
 
 
-def read_network(data: bytes, where: str) -> tuple[Contents, list[Declaration]]:
+def plain(contents: Contents) -> tuple[bytes, list[str]]:
+    """The whole section before coding, and the weights' names in the order of the file."""
+    out = Writer()
+    order = write_graph(out, contents.graph)
+    write_facts(out, contents)
+    return bytes(out.data), order
+
+
+def encode(data: bytes) -> bytes:
+    """Code a plain section."""
+    encoder = adaptive.Encoder()
+    encoder.teach(PRIMER)
+    encoder.text(data)
+    return encoder.finish()
+
+
+def parts(contents: Contents, total: int) -> dict[str, int]:
+    """The coded bytes of a section by what they say: the graph, and the facts beside it."""
+    graph = Writer()
+    write_graph(graph, contents.graph)
+    encoder = adaptive.Encoder()
+    encoder.teach(PRIMER)
+    encoder.text(bytes(graph.data))
+    return {"graph": encoder.position, "preparation, classes, provenance": total - encoder.position}
+
+
+def decode(code: bytes, length: int, where: str) -> bytes:
+    """The plain section of ``length`` bytes that :func:`encode` coded.
+
+    Raises:
+        FormatError: if it would be too long, or ``code`` is not exactly one code of such a section.
+    """
+    cap = min(_PLAIN_FLOOR + _PLAIN_PER_BYTE * len(code), _PLAIN_MOST)
+    if length > cap:
+        raise FormatError("network would decode to too much", where=where, found=length, expected=cap)
+    decoder = adaptive.Decoder(code)
+    try:
+        decoder.teach(PRIMER)
+        data = decoder.text(length)
+        decoder.finish()
+    except FormatError as error:
+        raise FormatError(error.what, where=where) from None
+    return data
+
+
+def read(data: bytes, where: str) -> tuple[Contents, list[Declaration]]:
     """The contents without weights, and the weights' declarations in the order of their values.
 
     Raises:
@@ -75,12 +128,18 @@ def read_network(data: bytes, where: str) -> tuple[Contents, list[Declaration]]:
     return contents, declarations
 
 
+def _default_name(op: str, ops: Counter[str]) -> str:
+    """The name of a node that is not given one: ``relu``, ``relu_2``, ... by the number of such nodes; counts it."""
+    ops[op] += 1
+    return op if ops[op] == 1 else f"{op}_{ops[op]}"
+
+
 def _write_node(
-    out: Writer, node: Node, weights: dict[str, Form], index: dict[str, int], order: dict[str, int]
+    out: Writer, node: Node, default: str, weights: dict[str, Form], index: dict[str, int], order: dict[str, int]
 ) -> None:
     spec = OPS[node.op]
     out.number(spec.number)
-    out.text(node.name)
+    out.text("" if node.name == default else node.name)
     if spec.min_inputs != spec.max_inputs:
         out.number(len(node.inputs))
     for name in node.inputs:
@@ -148,8 +207,9 @@ def _read_graph(source: Reader) -> tuple[Graph, list[Declaration]]:
         inputs[name] = _read_shape(source)
         names.append(name)
     nodes = []
+    ops: Counter[str] = Counter()
     for _ in range(source.count(3, MAX_NODES)):
-        node = _read_node(source, names, declarations)
+        node = _read_node(source, names, ops, declarations)
         nodes.append(node)
         names.append(node.name)
     if len({name for name, *_ in declarations}) < len(declarations):
@@ -171,19 +231,20 @@ def _read_facts(source: Reader) -> tuple[Preparation | None, tuple[str, ...], di
     provenance: dict[str, str] = {}
     for _ in range(source.count(2, MAX_PROVENANCE)):
         key = source.text()
-        if provenance and key <= max(provenance):
+        if provenance and key <= next(reversed(provenance)):
             raise source.error("provenance is out of order", found=repr(key))
         provenance[key] = source.text()
     return preparation, classes, provenance
 
 
-def _read_node(source: Reader, names: list[str], declarations: list[Declaration]) -> Node:
+def _read_node(source: Reader, names: list[str], ops: Counter[str], declarations: list[Declaration]) -> Node:
     number = source.number(255)
     if number not in _OP_NAMES:
         raise source.error("unknown operator", found=number)
     op = _OP_NAMES[number]
     spec = OPS[op]
-    name = source.text()
+    default = _default_name(op, ops)
+    name = source.text() or default
     inputs = spec.min_inputs if spec.min_inputs == spec.max_inputs else source.count(1, spec.max_inputs)
     sources = tuple(_reference(source, names) for _ in range(inputs))
     attrs = dict(spec.attrs)
