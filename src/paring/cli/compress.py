@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from paring.recipes import Settings
     from paring.record import Record
 
+#: Rise of the error above which the user is told what to do about it.
+NOTABLE_LOSS = 0.02
 RECIPES = ("deep-compression",)
 
 
@@ -48,8 +50,8 @@ def compress(
         typer.Option(
             "--preset",
             metavar="NAME",
-            help="Settings to begin with: quick, small-lenet-5, paper-lenet-5, ... [dim]Default: the network's own, "
-            "else quick.[/dim]",
+            help="Settings to begin with: gentle, quick, small-lenet-5, paper-lenet-5. [dim]Default: its own, "
+            "else gentle.[/dim]",
         ),
     ] = None,
     keep: Annotated[
@@ -133,6 +135,11 @@ def compress(
     settings = _settings(shop, preset, keep or [], centroids or [], effort)
     record = _run(shop, settings, folder, out, coding, seed, restart, threads)
     outcome, model = judge(out, record, shop.float_network(folder), shop.test, threads)
+    if outcome.error - outcome.error_before > NOTABLE_LOSS:
+        note(
+            f"The error rose by {100 * (outcome.error - outcome.error_before):.1f} points. Keep more weights (--keep), "
+            "let them share more values (--centroids) or train longer (--effort)."
+        )
     if report is not None:
         write_report(report, outcome, model, record, folder)
     if json:
