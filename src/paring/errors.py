@@ -36,7 +36,7 @@ class ParingError(Exception):
         self.fix = fix
         parts = [what if where is None else f"{where}: {what}"]
         if found is not None:
-            parts.append(f"found {found}")
+            parts.append(f"found {str(found).rstrip('.')}")
         if expected is not None:
             parts.append(f"expected {expected}")
         text = "; ".join(parts)

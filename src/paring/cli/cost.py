@@ -130,6 +130,8 @@ def _zoo(net: str, width: float | None, resolution: int | None, channels: int | 
     """(module, (channels, height, width), card if the row is as published)."""
     from paring import zoo
 
+    if net.endswith(".py"):
+        raise ArgumentError("a Python file without a function", found=net, expected="path/to/file.py:function")
     card, takes = zoo.card(net), zoo.arguments(net)
     given: dict[str, Any] = {}
     if width is not None:

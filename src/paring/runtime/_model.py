@@ -42,6 +42,10 @@ class Model:
         GraphError: if the network does not have exactly one input and one output, or does not fit its preparation.
     """
 
+    def __repr__(self) -> str:
+        sides = "x".join(map(str, self.input_shape)), "x".join(map(str, self.output_shape))
+        return f"Model({sides[0]} -> {sides[1]}, {self.graph.parameters:,} parameters)"
+
     def __init__(self, contents: Any, threads: int = 1, engine: str = "native") -> None:
         self.graph: Graph = contents.graph
         self.preparation: Preparation | None = contents.preparation

@@ -101,7 +101,7 @@ def open_image(path: str | Path) -> Any:
         from PIL import Image, ImageOps, UnidentifiedImageError
     except ImportError:
         raise ParingError(
-            "opening image files needs Pillow", where=path, fix="Run `pip install pillow`, or pass a uint8 array"
+            "opening image files needs Pillow", where=path, fix="Run `pip install 'paring[cli]'`, or pass a uint8 array"
         ) from None
     try:
         with Image.open(path) as image:
@@ -111,6 +111,8 @@ def open_image(path: str | Path) -> Any:
             return ImageOps.exif_transpose(image)
     except FileNotFoundError:
         raise DataError("image does not exist", where=path) from None
+    except IsADirectoryError:
+        raise DataError("is a folder, not an image", where=path, fix="Name the images in it") from None
     except UnidentifiedImageError:
         raise DataError("file is not an image", where=path) from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
