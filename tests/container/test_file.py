@@ -1,11 +1,18 @@
 """A `.pare` file gives back the network it was written from, and its table adds up to its length."""
 
+import errno
 import os
+import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from paring.container import Contents, inspect, read, write
+from paring.container import Contents, _frame, _weights, inspect, read, write
+from paring.container._bytes import Reader, Writer
+from paring.errors import FormatError, OutputError
 from paring.forms import Codebook, Dense, Sparse
 from paring.graph import Graph, Node, Preparation
 
@@ -67,3 +74,138 @@ def test_round_trip(tmp_path, coding):
     assert table.total == os.path.getsize(tmp_path / "n.pare")
     assert inspect(tmp_path / "n.pare") == table
     assert os.listdir(tmp_path) == ["n.pare"]
+
+
+def small():
+    return Contents(Graph({"x": (4,)}, [Node("a", "relu", ("x",))], ("a",)))
+
+
+def test_a_network_without_weights(tmp_path):
+    table = write(tmp_path / "n.pare", small())
+    assert read(tmp_path / "n.pare").graph.weights == {}
+    assert table.total == os.path.getsize(tmp_path / "n.pare")
+
+
+@pytest.mark.parametrize("target", ["missing/n.pare", "folder"])
+def test_a_place_that_cannot_be_written_is_one_error_and_leaves_nothing(tmp_path, target):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OutputError):
+        write(tmp_path / target, small())
+    assert os.listdir(tmp_path) == ["folder"]
+    assert os.listdir(tmp_path / "folder") == []
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, call):
+    path = tmp_path / "n.pare"
+    write(path, small())
+    before = path.read_bytes()
+
+    def full(*args):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, call, full)
+    with pytest.raises(OutputError, match="No space left"):
+        write(path, contents())
+    monkeypatch.undo()
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["n.pare"]
+
+
+def test_a_disk_that_forgets_is_found_out(tmp_path, monkeypatch):
+    """What was written is read back and compared before success is reported."""
+    real = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: real(path)[:-1] + b"?")
+    with pytest.raises(OutputError, match="read back"):
+        write(tmp_path / "n.pare", small())
+    monkeypatch.undo()
+    assert os.listdir(tmp_path) == []
+
+
+def test_being_stopped_leaves_nothing(tmp_path, monkeypatch):
+    def stop(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", stop)
+    with pytest.raises(KeyboardInterrupt):
+        write(tmp_path / "n.pare", small())
+    assert os.listdir(tmp_path) == []
+
+
+def test_writing_does_not_touch_what_it_is_given(tmp_path):
+    mine = contents()
+    nodes = list(mine.graph.nodes)
+    write(tmp_path / "n.pare", mine)
+    assert mine.graph.nodes == nodes
+    assert all(a is b for a, b in zip(mine.graph.nodes, nodes, strict=True))
+
+
+def test_the_same_network_is_the_same_file(tmp_path):
+    write(tmp_path / "a.pare", contents())
+    write(tmp_path / "b.pare", read(tmp_path / "a.pare"))
+    assert (tmp_path / "a.pare").read_bytes() == (tmp_path / "b.pare").read_bytes()
+
+
+@pytest.mark.parametrize("coding", ["adaptive", "huffman"])
+def test_any_flipped_bit_is_refused(tmp_path, coding):
+    path = tmp_path / "n.pare"
+    write(path, small() if coding == "huffman" else contents(), coding)
+    data = path.read_bytes()
+    for bit in range(8 * len(data)):
+        broken = bytearray(data)
+        broken[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(broken)
+        with pytest.raises(FormatError, match="byte"):
+            read(path)
+
+
+def test_any_cut_is_refused(tmp_path):
+    path = tmp_path / "n.pare"
+    write(path, contents())
+    data = path.read_bytes()
+    for length in range(len(data)):
+        path.write_bytes(data[:length])
+        with pytest.raises(FormatError, match="byte"):
+            read(path)
+
+
+def test_a_missing_file_is_said_to_be_missing(tmp_path):
+    with pytest.raises(FormatError, match="No such file"):
+        read(tmp_path / "none.pare")
+
+
+def test_large_networks_have_several_sections(tmp_path, monkeypatch):
+    monkeypatch.setattr(_weights, "SECTION_SYMBOLS", 50)
+    mine = contents()
+    write(tmp_path / "n.pare", mine)
+    assert len(_frame.split((tmp_path / "n.pare").read_bytes(), "n")) == 3
+    theirs = read(tmp_path / "n.pare")
+    assert all(form.equals(theirs.graph.weights[name]) for name, form in mine.graph.weights.items())
+
+
+def test_shared_weights_and_explicit_names_travel(tmp_path):
+    weight = Dense(np.eye(4))
+    nodes = [Node(name, "linear", (source,), {}, {"weight": "tied"}) for name, source in (("a", "x"), ("b", "a"))]
+    write(tmp_path / "n.pare", Contents(Graph({"x": (4,)}, nodes, ("b", "a"), {"tied": weight})))
+    graph = read(tmp_path / "n.pare").graph
+    assert [node.weights for node in graph.nodes] == [{"weight": "tied"}] * 2
+    assert graph.outputs == ("b", "a")
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_reals_and_numbers_come_back(data):
+    reals = data.draw(st.lists(st.floats(allow_nan=False) | st.decimals(-9, 9, places=3).map(float), max_size=8))
+    numbers = data.draw(st.lists(st.integers(0, (1 << 63) - 1), max_size=8))
+    out = Writer()
+    for value in reals:
+        out.real(value)
+    for number in numbers:
+        out.number(number)
+        out.signed(number // 2)
+        out.signed(-(number // 2))
+    source = Reader(bytes(out.data), "test")
+    assert [struct.pack("d", source.real()) for _ in reals] == [struct.pack("d", value) for value in reals]
+    for number in numbers:
+        assert (source.number(), source.signed(), source.signed()) == (number, number // 2, -(number // 2))
+    assert source.left == 0
