@@ -23,6 +23,7 @@
 #include "kernels/per_pixel/per_pixel.h"
 #include "kernels/pool/pool.h"
 #include "kernels/rearrange/rearrange.h"
+#include "kernels/sparse/sparse.h"
 
 namespace nb = nanobind;
 
@@ -73,20 +74,18 @@ conv2d::Epilogue epilogue(const Floats& bias, int64_t outputs, float low, float 
   return {bias.size() == 0 ? nullptr : bias.data(), low, high, residual};
 }
 
+conv2d::Sparse sparse_by_name(const std::string& name) {
+  return name == "always" ? conv2d::Sparse::always : name == "never" ? conv2d::Sparse::never : conv2d::Sparse::automatic;
+}
+
 void add_conv2d(Plan& plan, std::string name, std::vector<int> inputs, int output, const Weight& weight, Floats bias,
-                Pair stride, Sides padding, Pair dilation, int64_t groups, float low, float high) {
+                Pair stride, Sides padding, Pair dilation, int64_t groups, float low, float high, const std::string& sparse) {
   const Value &in = plan.value(inputs.at(0)), &out = plan.value(output);
   expect(weight.shape.size() == 4 && weight.shape[0] == out.c && weight.shape[1] * groups == in.c, "weight does not fit");
   const conv2d::Geometry g{in.h,      in.w,      in.c,        out.h,       out.w,      out.c,      weight.shape[2], weight.shape[3],
-                           stride[0], stride[1], dilation[0], dilation[1], padding[0], padding[2], groups};
+                           stride[0], stride[1], dilation[0], dilation[1], padding[0], padding[2], groups,    in.ld};
   const auto end = epilogue(bias, out.c, low, high, inputs.size() > 1);
-  std::unique_ptr<Step> step;
-  if (g.group_in() == 1 && g.group_out() == 1)
-    step = conv2d::make_depthwise(g, weight, end, plan.isa());
-  else if (g.taps() > 4096 || (groups > 64 && g.group_out() < 4))
-    step = conv2d::make_direct(g, weight, end);
-  else
-    step = conv2d::make_gemm(g, weight, end, plan.isa());
+  auto step = conv2d::make(g, weight, end, sparse_by_name(sparse), plan.isa());
   plan.add(std::move(name), std::move(step), std::move(inputs), output);
 }
 
@@ -103,13 +102,13 @@ void add_conv_transpose2d(Plan& plan, std::string name, int input, int output, c
 }
 
 void add_linear(Plan& plan, std::string name, std::vector<int> inputs, int output, const Weight& weight, Floats bias,
-                float low, float high) {
+                float low, float high, const std::string& sparse) {
   const Value &in = plan.value(inputs.at(0)), &out = plan.value(output);
   expect(in.pixels() == 1 || in.ld == in.c, "input of a fully connected layer is not contiguous");
   expect(weight.shape.size() == 2 && weight.shape[0] == out.c && weight.shape[1] == in.h * in.w * in.c,
          "weight does not fit");
   const auto end = epilogue(bias, out.c, low, high, inputs.size() > 1);
-  plan.add(std::move(name), linear::make_gemm(weight, end, plan.isa()), std::move(inputs), output);
+  plan.add(std::move(name), linear::make(weight, end, sparse_by_name(sparse), plan.isa()), std::move(inputs), output);
 }
 
 void add_pool(Plan& plan, std::string name, int input, int output, const std::string& kind, Pair kernel, Pair stride,
@@ -220,6 +219,7 @@ void register_engine(nb::module_& m) {
     };
     row("gemm", gemm::kernel);
     row("depthwise", depthwise::kernel);
+    row("sparse", sparse::kernel);
     row("pool", pool::kernel);
     row("elementwise", elementwise::kernel);
     return tables;
@@ -236,10 +236,11 @@ void register_engine(nb::module_& m) {
       .def("value", [](Program& p, int buffer, int64_t offset, int64_t h, int64_t w, int64_t c,
                        int64_t ld) { return p.add_value({buffer, offset, h, w, c, ld}); })
       .def("conv2d", [](Program& p, std::string name, std::vector<int> in, int out, const Weight& w, Floats bias, Pair stride,
-                        Sides padding, Pair dilation, int64_t groups, float low,
-                        float high) { add_conv2d(p, name, in, out, w, bias, stride, padding, dilation, groups, low, high); })
-      .def("linear", [](Program& p, std::string name, std::vector<int> in, int out, const Weight& w, Floats bias, float low,
-                        float high) { add_linear(p, name, in, out, w, bias, low, high); })
+                        Sides padding, Pair dilation, int64_t groups, float low, float high, std::string sparse) {
+        add_conv2d(p, name, in, out, w, bias, stride, padding, dilation, groups, low, high, sparse);
+      })
+      .def("linear", [](Program& p, std::string name, std::vector<int> in, int out, const Weight& w, Floats bias, float low, float high,
+                        std::string sparse) { add_linear(p, name, in, out, w, bias, low, high, sparse); })
       .def("pool", [](Program& p, std::string name, int in, int out, std::string kind, Pair kernel, Pair stride,
                       Sides padding, Pair dilation,
                       bool count) { add_pool(p, name, in, out, kind, kernel, stride, padding, dilation, count); })

@@ -40,6 +40,30 @@ inline Vec nan_or(Vec a, Vec b) {
   return {_mm512_mask_mov_ps(b.v, _mm512_cmp_ps_mask(a.v, a.v, _CMP_UNORD_Q), a.v)};
 }
 
+// Sixteen vectors as a 16 x 16 table: rows become columns.
+inline void transpose(Vec (&rows)[kWidth]) {
+  __m512 a[16], b[16];
+  for (int i = 0; i < 16; i += 2) {
+    a[i] = _mm512_unpacklo_ps(rows[i].v, rows[i + 1].v);
+    a[i + 1] = _mm512_unpackhi_ps(rows[i].v, rows[i + 1].v);
+  }
+  for (int i = 0; i < 16; i += 4) {  // b[i + j]: column 4 q + j of rows i .. i + 3, in quarter q
+    b[i] = _mm512_shuffle_ps(a[i], a[i + 2], 0x44);
+    b[i + 1] = _mm512_shuffle_ps(a[i], a[i + 2], 0xee);
+    b[i + 2] = _mm512_shuffle_ps(a[i + 1], a[i + 3], 0x44);
+    b[i + 3] = _mm512_shuffle_ps(a[i + 1], a[i + 3], 0xee);
+  }
+  for (int j = 0; j < 4; ++j) {
+    const __m512 even_low = _mm512_shuffle_f32x4(b[j], b[j + 4], 0x88), odd_low = _mm512_shuffle_f32x4(b[j], b[j + 4], 0xdd);
+    const __m512 even_high = _mm512_shuffle_f32x4(b[j + 8], b[j + 12], 0x88);
+    const __m512 odd_high = _mm512_shuffle_f32x4(b[j + 8], b[j + 12], 0xdd);
+    rows[j].v = _mm512_shuffle_f32x4(even_low, even_high, 0x88);
+    rows[j + 4].v = _mm512_shuffle_f32x4(odd_low, odd_high, 0x88);
+    rows[j + 8].v = _mm512_shuffle_f32x4(even_low, even_high, 0xdd);
+    rows[j + 12].v = _mm512_shuffle_f32x4(odd_low, odd_high, 0xdd);
+  }
+}
+
 #elif defined(__AVX2__)
 
 struct Vec {
@@ -126,6 +150,16 @@ inline Vec nan_or(const Vec& a, const Vec& b) {
   return each([&](int i) { return a.v[i] != a.v[i] ? a.v[i] : b.v[i]; });
 }
 
+#endif
+
+#if !defined(__AVX512F__)
+inline void transpose(Vec (&rows)[kWidth]) {
+  float from[kWidth][kWidth], to[kWidth][kWidth];
+  for (int i = 0; i < kWidth; ++i) store(from[i], rows[i]);
+  for (int i = 0; i < kWidth; ++i)
+    for (int j = 0; j < kWidth; ++j) to[i][j] = from[j][i];
+  for (int i = 0; i < kWidth; ++i) rows[i] = load(to[i]);
+}
 #endif
 
 }  // namespace

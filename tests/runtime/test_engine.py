@@ -41,3 +41,12 @@ def test_batch_and_threads_change_no_bit(name):
     for threads in (2, 3):
         np.testing.assert_array_equal(Engine(graph, threads).run(x), one)
         np.testing.assert_array_equal(Engine(graph, threads).run(part), one[4:5])
+
+
+@pytest.mark.parametrize("isa", AVAILABLE)
+@pytest.mark.parametrize("name", [name for name, (graph, _) in CASES.items() if graph.nodes[0].op in ("conv2d", "linear")])
+def test_sparse_operator(name, isa):
+    """The sparse kernels take any weight, also one without zeros."""
+    graph, _ = CASES[name]
+    for batch in (1, 3, 17):
+        assert_agrees(graph, inputs_of(graph, batch), isa=isa, sparse="always")

@@ -1,4 +1,4 @@
-// Convolutions: a step from geometry and weight. Each builder picks what suits the layer.
+// Convolutions: a step from geometry and weight.
 #pragma once
 
 #include <array>
@@ -12,6 +12,7 @@ namespace paring::conv2d {
 struct Geometry {
   int64_t in_h, in_w, in_c, out_h, out_w, out_c;
   int64_t kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, top, left, groups;
+  int64_t in_ld;  // floats between neighbouring input pixels
 
   int64_t taps() const { return kernel_h * kernel_w; }
   int64_t group_in() const { return in_c / groups; }
@@ -26,8 +27,15 @@ struct Epilogue {
   bool residual = false;
 };
 
+enum class Sparse { automatic, always, never };
+
+// The kernel for the layer: depthwise, sparse, dense, or direct for shapes no real network has.
+std::unique_ptr<Step> make(const Geometry& g, const Weight& weight, const Epilogue& end, Sparse sparse, Isa isa);
+
 // Any convolution, as products of pixels and packed weights.
 std::unique_ptr<Step> make_gemm(const Geometry& g, const Weight& weight, const Epilogue& end, Isa isa);
+// Any convolution, from its non-zero weights.
+std::unique_ptr<Step> make_sparse(const Geometry& g, const Weight& weight, const Epilogue& end, Isa isa);
 // Any convolution, one multiplication after the other: for kernels and groups no real network has.
 std::unique_ptr<Step> make_direct(const Geometry& g, const Weight& weight, const Epilogue& end);
 // One input and one output channel per group.

@@ -10,6 +10,9 @@ namespace {
 // Bytes of input that a block of output pixels may read: about what the second-level cache keeps beside the weights.
 constexpr int64_t kBlockBytes = 192 * 1024;
 
+// Floats of windows that may be copied because they cross the left or right edge, for one block.
+constexpr int64_t kEdgeFloats = int64_t{1} << 20;
+
 class GemmStep final : public Step {
  public:
   GemmStep(const Geometry& g, const Weight& weight, const Epilogue& end, Isa isa)
@@ -21,7 +24,13 @@ class GemmStep final : public Step {
       packed_.emplace_back(outputs, taps, length, bias,
                            [&](int64_t o, int64_t t, int64_t k) { return values[(o * length + k) * taps + t]; });
     }
-    zeros_.reset(length);
+    // Where a kernel's row is one run of memory, it is one tap: fewer, longer runs.
+    for (int64_t x = 0; x < g.out_w; ++x) edge_pixels_ += !inside(x * g.stride_w - g.left);
+    const int64_t edge = edge_pixels_ == 0 ? 0 : edge_pixels(kMaxBlock) * taps * length;
+    whole_rows_ = g.kernel_w > 1 && g.groups == 1 && g.dilation_w == 1 && g.in_ld == g.in_c && edge <= kEdgeFloats;
+    taps_ = whole_rows_ ? g.kernel_h : taps;
+    length_ = whole_rows_ ? length * g.kernel_w : length;
+    zeros_.reset(length_);
     zeros_.clear();
   }
 
@@ -35,19 +44,21 @@ class GemmStep final : public Step {
   void run(const View* in, const View& out, Runner& runner) const override {
     const int64_t rows = out.rows(), depth = g_.taps() * g_.group_in();
     const int64_t per_row = std::max<int64_t>(1, g_.in_c * g_.stride_h * g_.stride_w * 4);
-    int64_t block = std::clamp<int64_t>(kBlockBytes / per_row, 48, 1024);
+    int64_t block = std::clamp<int64_t>(kBlockBytes / per_row, kMinBlock, kMaxBlock);
     const int64_t least = 2 * int64_t{runner.workers()};
-    const bool small = rows * depth * g_.group_out() * g_.groups < 200000;
-    if (runner.workers() > 1 && !small) block = std::min(block, std::max<int64_t>(12, (rows + least - 1) / least));
+    const bool small = runner.workers() == 1 || rows * depth * g_.group_out() * g_.groups < kSmall;
+    if (!small) block = std::min(block, std::max<int64_t>(gemm::kMaxRows, (rows + least - 1) / least));
     const int64_t blocks = (rows + block - 1) / block;
     // Groups of panels are split among threads only where there are too few blocks of pixels to go round.
     const int64_t splits =
-        runner.workers() == 1 || small || blocks >= least ? 1 : std::min(packed_[0].groups(), (least + blocks - 1) / blocks);
-    const int64_t tasks = blocks * g_.groups * splits;
+        small || blocks >= least ? 1 : std::min(packed_[0].groups(), (least + blocks - 1) / blocks);
     const auto task = [&](int64_t i, int worker) {
       const int64_t split = i % splits, group = i / splits % g_.groups, at = i / splits / g_.groups;
-      run_block(in, out, runner, worker, rows * at / blocks, rows * (at + 1) / blocks, group, split, splits);
+      Block b{in, &out, rows * at / blocks, rows * (at + 1) / blocks, group};
+      const int64_t groups = packed_[static_cast<std::size_t>(group)].groups();
+      run_block(b, groups * split / splits, groups * (split + 1) / splits, runner, worker);
     };
+    const int64_t tasks = blocks * g_.groups * splits;
     if (small)
       for (int64_t i = 0; i < tasks; ++i) task(i, 0);
     else
@@ -55,36 +66,42 @@ class GemmStep final : public Step {
   }
 
  private:
-  // Output pixels [begin, end) of the batch, counted through rows and images, for a share of one group's outputs.
-  void run_block(const View* in, const View& out, Runner& runner, int worker, int64_t begin, int64_t end, int64_t group,
-                 int64_t split, int64_t splits) const {
-    const gemm::Packed& packed = packed_[static_cast<std::size_t>(group)];
-    const int64_t taps = g_.taps(), rows = end - begin;
-    auto** runs = static_cast<const float**>(runner.scratch(worker, rows * taps * 8));
-    int64_t tile_rows = 0;
+  // Output pixels [begin, end) of the batch, counted through rows and images, of one group of channels.
+  struct Block {
+    const View* in;
+    const View* out;
+    int64_t begin, end, group;
+
+    int64_t rows() const { return end - begin; }
+  };
+
+  // The block's outputs of panel groups [first, last).
+  void run_block(const Block& b, int64_t first, int64_t last, Runner& runner, int worker) const {
+    const gemm::Packed& packed = packed_[static_cast<std::size_t>(b.group)];
+    const int64_t rows = b.rows(), edges = whole_rows_ ? edge_pixels(rows) * taps_ * length_ : 0;
+    auto* patches = static_cast<float*>(runner.scratch(worker, edges * 4 + rows * taps_ * 8));
+    auto** runs = reinterpret_cast<const float**>(patches + (edges + 15) / 16 * 16);
     gemm::Tile tile{};
-    tile.taps = taps;
-    tile.length = g_.group_in();
-    tile.ld = out.ld;
+    tile.taps = taps_;
+    tile.length = length_;
+    tile.ld = b.out->ld;
     tile.low = low_;
     tile.high = high_;
-    const View* residual = residual_ ? in + 1 : nullptr;
-    const int64_t channel = group * g_.group_out();
-    const int64_t first = packed.groups() * split / splits, last = packed.groups() * (split + 1) / splits;
-    for (int64_t panel_group = first; panel_group < last; ++panel_group) {
-      const int64_t most = packed.max_rows(*kernel_, panel_group);
-      if (most != tile_rows) find_runs(in[0], runs, begin, end, group, tile_rows = most);
-      packed.place(tile, panel_group);
-      const int64_t column = channel + packed.first_panel(panel_group) * gemm::kPanel;
+    int64_t tile_rows = 0;
+    for (int64_t group = first; group < last; ++group) {
+      const int64_t most = packed.max_rows(*kernel_, group);
+      if (most != tile_rows) find_runs(b, runs, patches, tile_rows = most);
+      packed.place(tile, group);
+      const int64_t column = b.group * g_.group_out() + packed.first_panel(group) * gemm::kPanel;
       const int64_t tiles = (rows + most - 1) / most;
       for (int64_t t = 0; t < tiles; ++t) {
         const int64_t from = rows * t / tiles, to = rows * (t + 1) / tiles;
-        tile.runs = runs + from * taps;
+        tile.runs = runs + from * taps_;
         tile.rows = to - from;
-        tile.out = out.data + (begin + from) * out.ld + column;
-        if (residual != nullptr) {
-          tile.residual = residual->data + (begin + from) * residual->ld + column;
-          tile.residual_ld = residual->ld;
+        tile.out = b.out->data + (b.begin + from) * b.out->ld + column;
+        if (residual_) {
+          tile.residual = b.in[1].data + (b.begin + from) * b.in[1].ld + column;
+          tile.residual_ld = b.in[1].ld;
         }
         kernel_->run(tile);
       }
@@ -92,32 +109,70 @@ class GemmStep final : public Step {
   }
 
   // Where each tap of each pixel's window starts, tile by tile as the kernel wants them: [tile][tap][row].
-  void find_runs(const View& in, const float** runs, int64_t begin, int64_t end, int64_t group, int64_t most) const {
-    const int64_t rows = end - begin, tiles = (rows + most - 1) / most, pixels = g_.out_h * g_.out_w;
-    const int64_t offset = group * g_.group_in();
+  void find_runs(const Block& b, const float** runs, float* patches, int64_t most) const {
+    const int64_t rows = b.rows(), tiles = (rows + most - 1) / most;
+    int64_t image = b.begin / b.out->pixels(), y = b.begin % b.out->pixels() / g_.out_w, x = b.begin % g_.out_w;
     for (int64_t t = 0; t < tiles; ++t) {
       const int64_t from = rows * t / tiles, to = rows * (t + 1) / tiles;
-      const float** at = runs + from * g_.taps();
       for (int64_t r = from; r < to; ++r) {
-        const int64_t image = (begin + r) / pixels, pixel = (begin + r) % pixels;
-        const int64_t y = pixel / g_.out_w * g_.stride_h - g_.top, x = pixel % g_.out_w * g_.stride_w - g_.left;
-        const float* base = in.image(image) + offset;
-        const float** to_run = at + (r - from);
-        for (int64_t i = 0; i < g_.kernel_h; ++i) {
-          const int64_t row = y + i * g_.dilation_h;
-          for (int64_t j = 0; j < g_.kernel_w; ++j, to_run += to - from) {
-            const int64_t col = x + j * g_.dilation_w;
-            const bool inside = row >= 0 && row < in.h && col >= 0 && col < in.w;
-            *to_run = inside ? base + (row * in.w + col) * in.ld : zeros_.data();
-          }
-        }
+        const Window window{b.in->image(image) + b.group * g_.group_in(), y * g_.stride_h - g_.top,
+                            x * g_.stride_w - g_.left};
+        const float** at = runs + from * taps_ + (r - from);
+        whole_rows_ ? find_rows(window, at, to - from, patches) : find_taps(window, *b.in, at, to - from);
+        if (++x == g_.out_w) x = 0, ++y;
+        if (y == g_.out_h) y = 0, ++image;
       }
     }
   }
 
+  struct Window {
+    const float* image;  // the group's first channel
+    int64_t y, x;
+  };
+
+  void find_taps(const Window& window, const View& in, const float** at, int64_t step) const {
+    for (int64_t i = 0; i < g_.kernel_h; ++i) {
+      const int64_t y = window.y + i * g_.dilation_h;
+      for (int64_t j = 0; j < g_.kernel_w; ++j, at += step) {
+        const int64_t x = window.x + j * g_.dilation_w;
+        const bool inside = y >= 0 && y < in.h && x >= 0 && x < in.w;
+        *at = inside ? window.image + (y * in.w + x) * in.ld : zeros_.data();
+      }
+    }
+  }
+
+  // The same for whole rows of the kernel; a row that leaves the image sideways is copied with its zeros.
+  void find_rows(const Window& window, const float** at, int64_t step, float*& patches) const {
+    for (int64_t i = 0; i < g_.kernel_h; ++i, at += step) {
+      const int64_t y = window.y + i * g_.dilation_h;
+      if (y < 0 || y >= g_.in_h) {
+        *at = zeros_.data();
+      } else if (inside(window.x)) {
+        *at = window.image + (y * g_.in_w + window.x) * g_.in_c;
+      } else {
+        const int64_t first = std::clamp<int64_t>(-window.x, 0, g_.kernel_w);
+        const int64_t last = std::clamp<int64_t>(g_.in_w - window.x, first, g_.kernel_w);
+        std::fill(patches, patches + length_, 0.0f);
+        const float* row = window.image + y * g_.in_w * g_.in_c;
+        for (int64_t k = first * g_.in_c; k < last * g_.in_c; ++k) patches[k] = row[window.x * g_.in_c + k];
+        *at = patches;
+        patches += length_;
+      }
+    }
+  }
+
+  bool inside(int64_t x) const { return x >= 0 && x + g_.kernel_w <= g_.in_w; }
+
+  // Most pixels of a block of so many rows whose windows leave the image sideways.
+  int64_t edge_pixels(int64_t rows) const { return std::min(rows, (rows / g_.out_w + 2) * edge_pixels_); }
+
+  static constexpr int64_t kMinBlock = 48, kMaxBlock = 1024;
+  static constexpr int64_t kSmall = 200000;  // multiplications that are not worth waking a thread
+
   Geometry g_;
   float low_, high_;
-  bool residual_;
+  bool residual_, whole_rows_ = false;
+  int64_t taps_ = 0, length_ = 0, edge_pixels_ = 0;
   const gemm::Kernel* kernel_;
   std::vector<gemm::Packed> packed_;
   Aligned<float> zeros_;

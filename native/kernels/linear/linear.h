@@ -10,7 +10,12 @@
 namespace paring::linear {
 
 using conv2d::Epilogue;
+using conv2d::Sparse;
+
+std::unique_ptr<Step> make(const Weight& weight, const Epilogue& end, Sparse sparse, Isa isa);
 
 std::unique_ptr<Step> make_gemm(const Weight& weight, const Epilogue& end, Isa isa);
+// From the non-zero weights.
+std::unique_ptr<Step> make_sparse(const Weight& weight, const Epilogue& end, Isa isa);
 
 }  // namespace paring::linear

@@ -58,7 +58,7 @@ class _Compiler:
     def conv2d(self, job: Job, inputs: list[int], output: int) -> None:
         a, weight = _attrs(job), self._weight(job.node.weights["weight"])
         geometry = (a["stride"], a["padding"], a["dilation"], a["groups"])
-        self.program.conv2d(job.name, inputs, output, weight, self._vector(job, "bias"), *geometry, job.low, job.high)
+        self.program.conv2d(job.name, inputs, output, weight, self._vector(job, "bias"), *geometry, job.low, job.high, self.sparse)
 
     def conv_transpose2d(self, job: Job, inputs: list[int], output: int) -> None:
         a, weight = _attrs(job), self._weight(job.node.weights["weight"])
@@ -67,7 +67,7 @@ class _Compiler:
 
     def linear(self, job: Job, inputs: list[int], output: int) -> None:
         weight = self._weight(job.node.weights["weight"], self.layout.columns.get(job.node.name))
-        self.program.linear(job.name, inputs, output, weight, self._vector(job, "bias"), job.low, job.high)
+        self.program.linear(job.name, inputs, output, weight, self._vector(job, "bias"), job.low, job.high, self.sparse)
 
     def unary(self, job: Job, inputs: list[int], output: int) -> None:
         op, attrs = job.node.op, _attrs(job)

@@ -1,0 +1,60 @@
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/conv2d/conv2d.h"
+
+namespace paring::conv2d {
+namespace {
+
+// Cycles a layer takes, roughly: docs/engine.md says where the factors come from. Sixteen-lane vectors are counted
+// whatever the instruction set, since both sides shrink alike with narrower ones.
+double dense_cycles(const Geometry& g) {
+  const double vectors = std::ceil(static_cast<double>(g.group_out()) / 16) * static_cast<double>(g.groups);
+  const double pixels = static_cast<double>(g.out_h) * static_cast<double>(g.out_w);
+  return pixels * vectors * static_cast<double>(g.taps() * g.group_in()) * 0.6;
+}
+
+struct Planes {
+  double width, floats, positions;
+};
+
+Planes planes_of(const Geometry& g) {
+  const double below = static_cast<double>((g.kernel_h - 1) * g.dilation_h / g.stride_h);
+  const double right = static_cast<double>((g.kernel_w - 1) * g.dilation_w / g.stride_w);
+  const double phases = static_cast<double>(std::min(g.stride_h, g.kernel_h) * std::min(g.stride_w, g.kernel_w));
+  const double width = static_cast<double>(g.out_w) + right;
+  const double floats = static_cast<double>(g.in_c) * phases * (static_cast<double>(g.out_h) + below) * width;
+  return {width, floats, static_cast<double>(g.out_h - 1) * width + static_cast<double>(g.out_w)};
+}
+
+double sparse_cycles(const Geometry& g, int64_t nonzeros) {
+  const Planes planes = planes_of(g);
+  const double vectors = std::ceil(planes.positions / 16), tiles = std::ceil(vectors / 16);
+  const double moved = planes.floats + static_cast<double>(g.out_c) * planes.positions;
+  return static_cast<double>(nonzeros) * (vectors * 0.9 + tiles * 2) + static_cast<double>(g.out_c) * tiles * 20 + moved * 0.2;
+}
+
+// Large dilations and paddings can make planes of any size from few numbers.
+bool can_be_sparse(const Geometry& g) {
+  const double input = static_cast<double>(g.in_h) * static_cast<double>(g.in_w) * static_cast<double>(g.in_c);
+  const double limit = 16 * (input + static_cast<double>(g.out_h * g.out_w * g.out_c)) + 65536;
+  const double floats = planes_of(g).floats;
+  return floats < limit && floats < 2147483648.0;
+}
+
+}  // namespace
+
+std::unique_ptr<Step> make(const Geometry& g, const Weight& weight, const Epilogue& end, Sparse sparse, Isa isa) {
+  const bool depthwise = g.group_in() == 1 && g.group_out() == 1;
+  if (g.taps() > 4096) return make_direct(g, weight, end);
+  if (sparse != Sparse::never && can_be_sparse(g)) {
+    const double factor = depthwise ? 2.0 : 1.0;  // of the dense estimate, which is not of the depthwise kernel
+    const bool wins = sparse_cycles(g, weight.nonzeros()) < dense_cycles(g) / (depthwise ? 16 * factor : factor);
+    if (wins || sparse == Sparse::always) return make_sparse(g, weight, end, isa);
+  }
+  if (depthwise) return make_depthwise(g, weight, end, isa);
+  if (g.groups > 64 && g.group_out() < 4) return make_direct(g, weight, end);
+  return make_gemm(g, weight, end, isa);
+}
+
+}  // namespace paring::conv2d
