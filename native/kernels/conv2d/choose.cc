@@ -15,16 +15,14 @@ double dense_cycles(const Geometry& g) {
 }
 
 struct Planes {
-  double width, floats, positions;
+  double floats, positions;
 };
 
 Planes planes_of(const Geometry& g) {
-  const double below = static_cast<double>((g.kernel_h - 1) * g.dilation_h / g.stride_h);
-  const double right = static_cast<double>((g.kernel_w - 1) * g.dilation_w / g.stride_w);
-  const double phases = static_cast<double>(std::min(g.stride_h, g.kernel_h) * std::min(g.stride_w, g.kernel_w));
-  const double width = static_cast<double>(g.out_w) + right;
-  const double floats = static_cast<double>(g.in_c) * phases * (static_cast<double>(g.out_h) + below) * width;
-  return {width, floats, static_cast<double>(g.out_h - 1) * width + static_cast<double>(g.out_w)};
+  const double rows = static_cast<double>(g.out_h) + static_cast<double>((g.kernel_h - 1) * g.dilation_h / g.stride_h);
+  const double planes = static_cast<double>(g.in_c) * static_cast<double>(g.kernel_w * std::min(g.kernel_h, g.stride_h));
+  const double width = std::ceil(static_cast<double>(g.out_w) / 8) * 8;
+  return {planes * rows * width, static_cast<double>(g.out_h) * width};
 }
 
 double sparse_cycles(const Geometry& g, int64_t nonzeros) {

@@ -143,6 +143,13 @@ class GemmStep final : public Step {
 
   // The same for whole rows of the kernel; a row that leaves the image sideways is copied with its zeros.
   void find_rows(const Window& window, const float** at, int64_t step, float*& patches) const {
+    const int64_t last_y = window.y + (g_.kernel_h - 1) * g_.dilation_h;
+    if (window.y >= 0 && last_y < g_.in_h && inside(window.x)) {
+      const float* row = window.image + (window.y * g_.in_w + window.x) * g_.in_c;
+      const int64_t down = g_.dilation_h * g_.in_w * g_.in_c;
+      for (int64_t i = 0; i < g_.kernel_h; ++i, at += step, row += down) *at = row;
+      return;
+    }
     for (int64_t i = 0; i < g_.kernel_h; ++i, at += step) {
       const int64_t y = window.y + i * g_.dilation_h;
       if (y < 0 || y >= g_.in_h) {

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <cstring>
 
 #include "kernels/conv2d/conv2d.h"
 #include "kernels/sparse/sparse.h"
@@ -12,26 +11,39 @@ namespace {
 constexpr int64_t kBlockBytes = 32 * 1024;
 // Entries an output should find in a block; with fewer, reading and writing the sums costs more than the cache gives.
 constexpr int64_t kBlockEntries = 12;
+constexpr int64_t kLines = 16;  // of the input, spread before they are shifted
+constexpr int64_t kSmall = 200000;  // multiplications that are not worth waking a thread
 
-// A convolution by its non-zero weights. The input is laid out in planes, a plane for each channel and each phase of the
-// stride (every stride-th row and column, from a different first one), padding included; along a plane, the outputs of
-// one entry read neighbouring floats. Positions run through the plane's rows, so a few at each row's end mean nothing.
+// The same layer seen as simply as it can be: a 1x1 convolution that moves one pixel at a time knows no rows.
+Geometry simplest(Geometry g) {
+  if (g.taps() == 1 && g.stride_h == 1 && g.stride_w == 1 && g.out_h == g.in_h && g.out_w == g.in_w) {
+    g.in_w = g.out_w = g.in_h * g.in_w;
+    g.in_h = g.out_h = 1;
+  }
+  return g;
+}
+
+// A convolution by its non-zero weights. The input is laid out in planes, padding included: one for each channel, each
+// column of the kernel (so that the plane starts at the first output's tap, and vectors stay aligned) and each phase of
+// the vertical stride. Rows are as wide as the output's, rounded up to eight. Along a plane, neighbouring outputs read
+// neighbouring floats, for any entry.
 class SparseStep final : public Step {
  public:
-  SparseStep(const Geometry& g, const Weight& weight, const Epilogue& end, Isa isa)
-      : g_(g), low_(end.low), high_(end.high), residual_(end.residual), kernel_(&sparse::kernel(isa)) {
-    const int64_t below = (g.kernel_h - 1) * g.dilation_h / g.stride_h, right = (g.kernel_w - 1) * g.dilation_w / g.stride_w;
-    width_ = g.out_w + right;
-    plane_ = (g.out_h + below) * width_;
-    positions_ = (g.out_h - 1) * width_ + g.out_w;
+  SparseStep(const Geometry& geometry, const Weight& weight, const Epilogue& end, Isa isa)
+      : g_(simplest(geometry)), low_(end.low), high_(end.high), residual_(end.residual), kernel_(&sparse::kernel(isa)) {
+    width_ = (g_.out_w + 7) / 8 * 8;
+    height_ = g_.out_h + (g_.kernel_h - 1) * g_.dilation_h / g_.stride_h;
+    plane_ = (height_ * width_ + 15) / 16 * 16;
+    positions_ = (g_.out_h - 1) * width_ + g_.out_w;
+    for (int64_t i = 0; i < g_.kernel_h; ++i) phases_ = std::max(phases_, i * g_.dilation_h % g_.stride_h + 1);
     const int64_t vectors = (positions_ + 15) / 16;
     tiles_ = (vectors + kernel_->max_vectors - 1) / kernel_->max_vectors;
     tile_vectors_ = (vectors + tiles_ - 1) / tiles_;
     tiles_ = (vectors + tile_vectors_ - 1) / tile_vectors_;
-    find_phases();
-    build(weight, block_channels(weight, (tile_vectors_ * 16 + below * width_ + right) * phases()));
-    bias_.reset(g.out_c);
-    for (int64_t o = 0; o < g.out_c; ++o) bias_[o] = end.bias == nullptr ? 0.0f : end.bias[o];
+    const int64_t rows_read = std::min(height_, tile_vectors_ * 16 / width_ + 1 + height_ - g_.out_h);
+    build(weight, block_channels(weight, rows_read * width_ * phases_ * g_.kernel_w));
+    bias_.reset(g_.out_c);
+    for (int64_t o = 0; o < g_.out_c; ++o) bias_[o] = end.bias == nullptr ? 0.0f : end.bias[o];
   }
 
   std::string kind() const override { return "conv2d sparse"; }
@@ -39,22 +51,22 @@ class SparseStep final : public Step {
 
   void run(const View* in, const View& out, Runner& runner) const override {
     // Room behind the last plane: the last tile's positions go past the last one that means something.
-    const int64_t floats = g_.in_c * phases() * plane_ + kernel_->max_vectors * 16 + 16;
+    const int64_t behind = kernel_->max_vectors * 16, floats = g_.in_c * channel_floats() + behind;
     auto* planes = static_cast<float*>(runner.shared(floats * 4));
-    const int64_t blocks = (g_.out_c + 15) / 16, work = entries_.count() * positions_;
-    const int64_t tasks = work < 200000 ? 1 : std::min(blocks, (2 * runner.workers() + tiles_ - 1) / tiles_) * tiles_;
-    const int64_t splits = std::max<int64_t>(1, tasks / tiles_);
+    std::fill(planes + floats - behind, planes + floats, 0.0f);
+    const int64_t blocks = (g_.out_c + 15) / 16;
+    const bool small = runner.workers() == 1 || entries_.count() * positions_ < kSmall;
+    const int64_t splits = small ? 1 : std::min(blocks, (2 * runner.workers() + tiles_ - 1) / tiles_);
     for (int64_t image = 0; image < in->n; ++image) {
-      runner.ranges((g_.in_c + 15) / 16, work < 200000 ? g_.in_c : 1, [&](int64_t begin, int64_t end, int) {
-        for (int64_t b = begin; b < end; ++b) spread(*in, image, b * 16, planes);
+      runner.ranges((g_.in_c + 15) / 16, small ? g_.in_c : 1, [&](int64_t begin, int64_t end, int worker) {
+        for (int64_t b = begin; b < end; ++b) spread(*in, image, b * 16, planes, runner, worker);
       });
-      std::memset(planes + floats - kernel_->max_vectors * 16 - 16, 0, (kernel_->max_vectors * 16 + 16) * 4);
       const auto task = [&](int64_t i, int worker) {
         const int64_t split = i / tiles_;
         run_tile(in, out, image, i % tiles_, blocks * split / splits * 16,
                  std::min(g_.out_c, blocks * (split + 1) / splits * 16), planes, runner, worker);
       };
-      if (tasks == 1)
+      if (small)
         for (int64_t t = 0; t < tiles_; ++t) task(t, 0);
       else
         runner.parallel(tiles_ * splits, task);
@@ -62,23 +74,8 @@ class SparseStep final : public Step {
   }
 
  private:
-  struct Phase {
-    int64_t y, x;  // first row and column of the padded input
-  };
-
-  int64_t phases() const { return static_cast<int64_t>(phases_.size()); }
-
-  // Phases that some tap reads.
-  void find_phases() {
-    phase_of_.assign(static_cast<std::size_t>(g_.taps()), 0);
-    for (int64_t t = 0; t < g_.taps(); ++t) {
-      const Phase phase{t / g_.kernel_w * g_.dilation_h % g_.stride_h, t % g_.kernel_w * g_.dilation_w % g_.stride_w};
-      std::size_t i = 0;
-      while (i < phases_.size() && (phases_[i].y != phase.y || phases_[i].x != phase.x)) ++i;
-      if (i == phases_.size()) phases_.push_back(phase);
-      phase_of_[static_cast<std::size_t>(t)] = static_cast<int64_t>(i);
-    }
-  }
+  // Floats of a channel's planes.
+  int64_t channel_floats() const { return phases_ * g_.kernel_w * plane_; }
 
   int64_t block_channels(const Weight& weight, int64_t channel_floats) const {
     const int64_t fits = std::max<int64_t>(1, kBlockBytes / (channel_floats * 4));
@@ -100,10 +97,9 @@ class SparseStep final : public Step {
           for (int64_t t = 0; t < g_.taps(); ++t) {
             const int64_t index = (o * depth + c - first) * g_.taps() + t;
             if (weight.values[static_cast<std::size_t>(index)] == 0.0f) continue;
-            const int64_t y = t / g_.kernel_w * g_.dilation_h / g_.stride_h;
-            const int64_t x = t % g_.kernel_w * g_.dilation_w / g_.stride_w;
-            const int64_t plane = c * phases() + phase_of_[static_cast<std::size_t>(t)];
-            items.push_back({plane * plane_ + y * width_ + x, index});
+            const int64_t y = t / g_.kernel_w * g_.dilation_h;
+            const int64_t plane = y % g_.stride_h * g_.kernel_w + t % g_.kernel_w;
+            items.push_back({c * channel_floats() + plane * plane_ + y / g_.stride_h * width_, index});
           }
         }
         entries_.append(items);
@@ -112,29 +108,45 @@ class SparseStep final : public Step {
   }
 
   // Up to sixteen channels of an image into their planes.
-  void spread(const View& in, int64_t image, int64_t channel, float* planes) const {
-    const int64_t columns = std::min<int64_t>(16, g_.in_c - channel), stride = phases() * plane_;
-    const int64_t height = plane_ / width_;
-    for (int64_t p = 0; p < phases(); ++p) {
-      const Phase& phase = phases_[static_cast<std::size_t>(p)];
-      // Columns [from, to) of the plane lie inside the image.
-      const int64_t left = phase.x - g_.left;
-      const int64_t from = std::clamp<int64_t>(left < 0 ? (-left + g_.stride_w - 1) / g_.stride_w : 0, 0, width_);
-      const int64_t to = left >= in.w ? from : std::clamp((in.w - left + g_.stride_w - 1) / g_.stride_w, from, width_);
-      for (int64_t y = 0; y < height; ++y) {
-        const int64_t row = y * g_.stride_h + phase.y - g_.top;
-        float* plane = planes + (channel * phases() + p) * plane_ + y * width_;
-        const bool inside = row >= 0 && row < in.h;
-        for (int64_t c = 0; c < columns; ++c) {
-          float* line = plane + c * stride;
-          std::fill(line, line + (inside ? from : width_), 0.0f);
-          std::fill(line + (inside ? to : width_), line + width_, 0.0f);
+  void spread(const View& in, int64_t image, int64_t channel, float* planes, Runner& runner, int worker) const {
+    const int64_t columns = std::min<int64_t>(16, g_.in_c - channel);
+    const int64_t line = width_ + (g_.kernel_w - 1) * g_.dilation_w;
+    const bool shifted = g_.stride_w == 1 && g_.kernel_w > 1;
+    float* lines = shifted ? static_cast<float*>(runner.scratch(worker, 16 * kLines * line * 4)) : nullptr;
+    for (int64_t phase = 0; phase < phases_; ++phase) {
+      float* to = planes + channel * channel_floats() + phase * g_.kernel_w * plane_;
+      for (int64_t y = 0; y < height_; ++y) {
+        const int64_t row = y * g_.stride_h + phase - g_.top;
+        const float* from = row >= 0 && row < g_.in_h ? in.image(image) + row * g_.in_w * in.ld + channel : nullptr;
+        if (!shifted) {
+          for (int64_t j = 0; j < g_.kernel_w; ++j)
+            spread_line(from, in.ld, columns, j * g_.dilation_w - g_.left, width_, to + j * plane_ + y * width_,
+                        channel_floats());
+          continue;
         }
-        if (!inside || from == to) continue;
-        const float* pixel = in.image(image) + (row * in.w + from * g_.stride_w + left) * in.ld + channel;
-        kernel_->spread(pixel, in.ld * g_.stride_w, to - from, columns, plane + from, stride);
+        // A few lines at a time: what was just written cannot be read back at once.
+        spread_line(from, in.ld, columns, -g_.left, line, lines + y % kLines * line, kLines * line);
+        if (y % kLines != kLines - 1 && y != height_ - 1) continue;
+        const int64_t first = y / kLines * kLines;
+        kernel_->shift({lines, to + first * width_, columns, g_.kernel_w, y - first + 1, width_, g_.dilation_w,
+                        kLines * line, line, channel_floats(), plane_});
       }
     }
+  }
+
+  // Every stride-th pixel of an input row (null for one outside the image), from column `x`, to `length` floats a channel.
+  void spread_line(const float* row, int64_t ld, int64_t columns, int64_t x, int64_t length, float* to,
+                   int64_t stride) const {
+    // Pixels [first, last) of the line lie inside the image.
+    const int64_t first = std::clamp<int64_t>(x < 0 ? (-x + g_.stride_w - 1) / g_.stride_w : 0, 0, length);
+    int64_t last = x >= g_.in_w ? first : std::clamp((g_.in_w - x + g_.stride_w - 1) / g_.stride_w, first, length);
+    if (row == nullptr) last = first;
+    for (int64_t c = 0; c < columns; ++c) {
+      for (int64_t i = 0; i < first; ++i) to[c * stride + i] = 0.0f;
+      for (int64_t i = last; i < length; ++i) to[c * stride + i] = 0.0f;
+    }
+    if (first < last)
+      kernel_->spread(row + (x + first * g_.stride_w) * ld, ld * g_.stride_w, last - first, columns, to + first, stride);
   }
 
   // Outputs [first, last) over one tile of an image's positions.
@@ -146,14 +158,16 @@ class SparseStep final : public Step {
     for (int64_t o = 0; o < rows; ++o)
       std::fill(sums + o * length, sums + (o + 1) * length, first + o < last ? bias_[first + o] : 0.0f);
     for (int64_t b = 0; b < entries_.blocks(); ++b) {
-      for (int64_t o = first; o < last; ++o) {
-        sparse::Row row(entries_, o, b);
-        if (row.count == 0) continue;
-        row.planes = planes + begin;
-        row.unit = 1;
-        row.sums = sums + (o - first) * length;
-        row.vectors = vectors;
-        kernel_->row(row);
+      for (int64_t o = first; o < last; o += 16) {
+        sparse::Row list[16];
+        int64_t count = 0;
+        for (int64_t i = o; i < std::min(o + 16, last); ++i) {
+          sparse::Row& row = list[count] = sparse::Row(entries_, i, b);
+          if (row.count == 0) continue;
+          row.sums = sums + (i - first) * length;
+          ++count;
+        }
+        kernel_->run({entries_.code(), entries_.book(), planes + begin, 1, vectors, list, count});
       }
     }
     // The part of each output row that lies in the tile.
@@ -175,9 +189,7 @@ class SparseStep final : public Step {
   float low_, high_;
   bool residual_;
   const sparse::Kernel* kernel_;
-  int64_t width_ = 0, plane_ = 0, positions_ = 0, tiles_ = 0, tile_vectors_ = 0;
-  std::vector<Phase> phases_;
-  std::vector<int64_t> phase_of_;
+  int64_t width_ = 0, height_ = 0, plane_ = 0, positions_ = 0, phases_ = 1, tiles_ = 0, tile_vectors_ = 0;
   sparse::Entries entries_;
   Aligned<float> bias_;
 };

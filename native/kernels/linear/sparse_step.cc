@@ -76,10 +76,9 @@ class SparseStep final : public Step {
         sparse::Row rows[4] = {row(o, 0, count), row(o, 1, count), row(o, 2, count), row(o, 3, count)};
         for (int64_t i = 0; i < 4; ++i) {
           sums[i] = bias_[static_cast<std::size_t>(std::min(o + i, out.c - 1))];
-          rows[i].planes = in->data + image * in->ld;
           rows[i].sums = sums + i;
         }
-        kernel_->dot(rows, count);
+        kernel_->dot({entries_.code(), entries_.book(), in->data + image * in->ld, 1, 0, rows, count});
         for (int64_t i = 0; i < count; ++i) write(in, out, image, o + i, sums[i]);
       }
     });
@@ -113,15 +112,15 @@ class SparseStep final : public Step {
     const int64_t columns = std::min<int64_t>(16, out.c - first);
     for (int64_t i = 0; i < 16; ++i)
       std::fill(sums + i * length, sums + (i + 1) * length, bias_[static_cast<std::size_t>(first + i)]);
-    for (int64_t i = 0; i < columns; ++i) {
-      sparse::Row row(entries_, first + i, 0);
-      row.unit = length;
-      for (int64_t at = 0; at < length && row.count > 0; at += row.vectors * 16) {
-        row.vectors = std::min(kernel_->max_vectors, (length - at) / 16);
-        row.planes = planes + at;
-        row.sums = sums + i * length + at;
-        kernel_->row(row);
+    int64_t vectors = 0;
+    for (int64_t at = 0; at < length; at += vectors * 16) {
+      vectors = std::min(kernel_->max_vectors, (length - at) / 16);
+      sparse::Row rows[16];
+      for (int64_t i = 0; i < columns; ++i) {
+        rows[i] = sparse::Row(entries_, first + i, 0);
+        rows[i].sums = sums + i * length + at;
       }
+      kernel_->run({entries_.code(), entries_.book(), planes + at, length, vectors, rows, columns});
     }
     const float* residual = end_.residual ? in[1].data + first : nullptr;
     kernel_->finish(sums, length, in->n, columns, out.data + first, out.ld, residual, end_.residual ? in[1].ld : 0,

@@ -7,29 +7,42 @@ namespace {
 using paring::pool::Window;
 
 template <class Combine>
-inline Vec reduce(const Window& w, int64_t c, int64_t n, Vec total, Combine combine) {
+inline Vec reduce(const Window& w, const float* in, int64_t n, Vec total, Combine combine) {
   for (int64_t i = 0; i < w.rows; ++i) {
-    const float* pixel = w.in + i * w.row_step + c;
+    const float* pixel = in + i * w.row_step;
     for (int64_t j = 0; j < w.cols; ++j, pixel += w.col_step)
       total = combine(n == kWidth ? load(pixel) : load(pixel, n), total);
   }
   return total;
 }
 
-void max_window(const Window& w) {
-  for (int64_t c = 0; c < w.channels; c += kWidth) {
-    const int64_t n = w.channels - c < kWidth ? w.channels - c : kWidth;
-    const Vec lowest = broadcast(-__builtin_inff());
-    store(w.out + c, reduce(w, c, n, lowest, [](Vec x, Vec y) { return nan_or(x, max(x, y)); }), n);
+template <class F>
+inline void each_block(const Window& w, F f) {
+  const float* in = w.in;
+  float* out = w.out;
+  for (int64_t i = 0; i < w.windows; ++i, in += w.in_step, out += w.out_step) {
+    int64_t c = 0;
+    for (; c + kWidth <= w.channels; c += kWidth) store(out + c, f(in + c, kWidth));
+    if (c < w.channels) store(out + c, f(in + c, w.channels - c), w.channels - c);
   }
 }
 
-void mean_window(const Window& w) {
+void max_windows(const Window& w) {
+  const Vec lowest = broadcast(-__builtin_inff());
+  const auto larger = [](Vec x, Vec y) { return nan_or(x, max(x, y)); };
+  if (w.rows == 2 && w.cols == 2)  // by far the most frequent one
+    return each_block(w, [&](const float* in, int64_t n) {
+      const Vec a = load(in, n), b = load(in + w.col_step, n), c = load(in + w.row_step, n);
+      return larger(larger(load(in + w.row_step + w.col_step, n), c), larger(b, a));
+    });
+  each_block(w, [&](const float* in, int64_t n) { return reduce(w, in, n, lowest, larger); });
+}
+
+void mean_windows(const Window& w) {
   const Vec divisor = broadcast(w.divisor);
-  for (int64_t c = 0; c < w.channels; c += kWidth) {
-    const int64_t n = w.channels - c < kWidth ? w.channels - c : kWidth;
-    store(w.out + c, div(reduce(w, c, n, zero(), [](Vec x, Vec y) { return add(x, y); }), divisor), n);
-  }
+  each_block(w, [&](const float* in, int64_t n) {
+    return div(reduce(w, in, n, zero(), [](Vec x, Vec y) { return add(x, y); }), divisor);
+  });
 }
 
 }  // namespace

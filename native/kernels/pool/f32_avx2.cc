@@ -3,6 +3,6 @@
 namespace paring::pool {
 
 extern const Kernel avx2_kernel;
-const Kernel avx2_kernel{max_window, mean_window};
+const Kernel avx2_kernel{max_windows, mean_windows};
 
 }  // namespace paring::pool

@@ -3,6 +3,6 @@
 namespace paring::pool {
 
 extern const Kernel avx512_kernel;
-const Kernel avx512_kernel{max_window, mean_window};
+const Kernel avx512_kernel{max_windows, mean_windows};
 
 }  // namespace paring::pool

@@ -3,6 +3,6 @@
 namespace paring::pool {
 
 extern const Kernel scalar_kernel;
-const Kernel scalar_kernel{max_window, mean_window};
+const Kernel scalar_kernel{max_windows, mean_windows};
 
 }  // namespace paring::pool

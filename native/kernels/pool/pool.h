@@ -1,4 +1,4 @@
-// Pooling: one output pixel from a window of input pixels, all channels.
+// Pooling: output pixels from windows of input pixels, all channels.
 #pragma once
 
 #include <cstdint>
@@ -9,18 +9,19 @@
 
 namespace paring::pool {
 
-// The part of a window that is inside the image.
+// Windows of one size in a row, each the part that is inside the image.
 struct Window {
-  const float* in;  // its first pixel
+  const float* in;  // the first window's first pixel
   int64_t rows, cols, row_step, col_step;  // counts, and floats between neighbours
   int64_t channels;
   float divisor;
   float* out;
+  int64_t windows, in_step, out_step;  // how many, and floats from one to the next
 };
 
 struct Kernel {
-  void (*max)(const Window& window);
-  void (*mean)(const Window& window);  // the sum over `divisor`
+  void (*max)(const Window& windows);
+  void (*mean)(const Window& windows);  // the sum over `divisor`
 };
 const Kernel& kernel(Isa isa);
 

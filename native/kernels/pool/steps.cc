@@ -50,15 +50,24 @@ class PoolStep final : public Step {
     window.channels = out.c;
     window.out = out.image(image) + oy * out.w * out.ld;
     const auto run = kind_ == Kind::max ? kernel_->max : kernel_->mean;
-    for (int64_t ox = 0; ox < out.w; ++ox, window.out += out.ld) {
+    window.out_step = out.ld;
+    for (int64_t ox = 0; ox < out.w; ox += window.windows, window.out += window.windows * out.ld) {
       const Span x = adaptive ? adaptive_span(in.w, out.w, ox) : span_of(x_, in.w, ox);
       window.cols = x.count;
       window.col_step = x.step * in.ld;
       // An empty window may lie outside the image: its first pixel is not even pointed at.
       window.in = y.count > 0 && x.count > 0 ? in.image(image) + (y.first * in.w + x.first) * in.ld : nullptr;
       window.divisor = static_cast<float>(kind_ == Kind::avg ? y.length * x.length : y.count * x.count);
+      window.windows = adaptive || x.count < x_.kernel ? 1 : whole_windows(in.w, ox, out.w);
+      window.in_step = x_.stride * in.ld;
       run(window);
     }
+  }
+
+  // How many windows from this one on lie inside the image sideways, this one included.
+  int64_t whole_windows(int64_t size, int64_t ox, int64_t count) const {
+    const int64_t room = size - 1 - (ox * x_.stride - x_.before + (x_.kernel - 1) * x_.dilation);
+    return room < 0 ? 1 : std::min(count - ox, room / x_.stride + 1);
   }
 
   Kind kind_;

@@ -35,12 +35,12 @@ int64_t Entries::bytes() const {
                               word_codes_.size() * 2 + book_.size() * 4);
 }
 
-Row::Row(const Entries& e, int64_t row, int64_t block) : code(e.code_), book(e.book_.data()) {
+Row::Row(const Entries& e, int64_t row, int64_t block) {
   const auto i = static_cast<std::size_t>(row * e.blocks_ + block);
   const int64_t first = e.starts_[i];
   count = (i + 1 < e.starts_.size() ? e.starts_[i + 1] : e.count()) - first;
   offsets = e.offsets_.data() + first;
-  switch (code) {
+  switch (e.code_) {
     case Code::value:
       codes = e.values_.data() + first;
       break;

@@ -3,6 +3,6 @@
 namespace paring::sparse {
 
 extern const Kernel scalar_kernel;
-const Kernel scalar_kernel{row<4>, dot, finish, spread, 4};
+const Kernel scalar_kernel{run_rows<4>, dot, finish, spread, shift, 4};
 
 }  // namespace paring::sparse
