@@ -1,13 +1,21 @@
 """The native engine against the reference interpreter: every operator, every instruction set, any batch and threads."""
 
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
-from runtime_cases import CASES, inputs_of
+from runtime_cases import CASES, inputs_of, rand, single
 
+from paring.errors import ArgumentError, GraphError
+from paring.graph import Graph, Node
 from paring.runtime import Engine, info, reference
 from paring.runtime._engine import ISAS
 
 AVAILABLE = ISAS[: ISAS.index(info()["best_isa"]) + 1]
+WEIGHTED = [name for name, (graph, _) in CASES.items() if graph.nodes[0].op in ("conv2d", "linear")]
 
 
 def values(result):
@@ -31,22 +39,157 @@ def test_operator(name, isa):
         assert_agrees(graph, inputs_of(graph, batch), isa=isa)
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_batch_and_threads_change_no_bit(name):
-    graph, _ = CASES[name]
-    x = inputs_of(graph, 9)
-    one = Engine(graph).run(x)
-    part = {k: v[4:5] for k, v in x.items()} if isinstance(x, dict) else x[4:5]
-    np.testing.assert_array_equal(Engine(graph).run(part), one[4:5])
-    for threads in (2, 3):
-        np.testing.assert_array_equal(Engine(graph, threads).run(x), one)
-        np.testing.assert_array_equal(Engine(graph, threads).run(part), one[4:5])
-
-
 @pytest.mark.parametrize("isa", AVAILABLE)
-@pytest.mark.parametrize("name", [name for name, (graph, _) in CASES.items() if graph.nodes[0].op in ("conv2d", "linear")])
-def test_sparse_operator(name, isa):
-    """The sparse kernels take any weight, also one without zeros."""
+@pytest.mark.parametrize("name", WEIGHTED)
+def test_sparse_kernels_take_any_weight(name, isa):
     graph, _ = CASES[name]
     for batch in (1, 3, 17):
         assert_agrees(graph, inputs_of(graph, batch), isa=isa, sparse="always")
+
+
+@pytest.mark.parametrize(
+    ("name", "sparse"), [*((name, "never") for name in CASES), *((name, "always") for name in WEIGHTED)]
+)
+def test_batch_and_threads_change_no_bit(name, sparse):
+    graph, _ = CASES[name]
+    x = inputs_of(graph, 33)
+    one = Engine(graph, sparse=sparse).run(x)
+    part = {k: v[4:5] for k, v in x.items()} if isinstance(x, dict) else x[4:5]
+    np.testing.assert_array_equal(Engine(graph, sparse=sparse).run(part), one[4:5])
+    for threads in (2, 3):
+        engine = Engine(graph, threads, sparse=sparse)
+        np.testing.assert_array_equal(engine.run(x), one)
+        np.testing.assert_array_equal(engine.run(part), one[4:5])
+
+
+@pytest.mark.parametrize("sparse", ["never", "always"])
+def test_a_large_layer_is_split_among_threads_without_a_changed_bit(sparse):
+    weight = np.where(rand(1, 80, 48, 3, 3) > 0.5, rand(2, 80, 48, 3, 3), 0)
+    graph = single("conv2d", (30, 29, 48), {"padding": (1, 1, 1, 1)}, {"weight": weight})
+    x = rand(3, 1, 30, 29, 48)
+    one = assert_agrees(graph, x, 1e-4, sparse=sparse)
+    np.testing.assert_array_equal(Engine(graph, 2, sparse=sparse).run(x), one)
+    wide = single("linear", (700,), weights={"weight": np.where(rand(4, 900, 700) > 0.3, rand(5, 900, 700), 0)})
+    x = rand(6, 1, 700)
+    one = assert_agrees(wide, x, 1e-4, sparse=sparse)
+    np.testing.assert_array_equal(Engine(wide, 2, sparse=sparse).run(x), one)
+
+
+@pytest.mark.parametrize("isa", AVAILABLE)
+@pytest.mark.parametrize("sparse", ["never", "always"])
+@pytest.mark.parametrize("pixels", [1, 2, 6, 7, 11, 12, 13, 48, 49, 97])
+def test_tile_edges(pixels, sparse, isa):
+    for outputs in (1, 15, 16, 17, 33, 48, 65):
+        graph = single("conv2d", (1, pixels, 5), weights={"weight": rand(outputs, outputs, 5, 1, 1)})
+        assert_agrees(graph, rand(0, 1, 1, pixels, 5), isa=isa, sparse=sparse)
+        graph = single("linear", (9,), weights={"weight": rand(outputs, outputs, 9), "bias": rand(1, outputs)})
+        assert_agrees(graph, rand(0, pixels, 9), isa=isa, sparse=sparse)
+
+
+def test_not_a_number_and_infinity_go_through():
+    x = np.array([[[[np.nan, 1.0], [np.inf, -np.inf]]]], np.float32)
+    for name in ("relu", "clip", "hard_swish", "silu", "sigmoid", "tanh", "softmax", "max_pool", "leaky_relu"):
+        graph = single(name, (1, 2, 2), {"kernel": (1, 2), "stride": (1, 1)} if name == "max_pool" else {})
+        for isa in AVAILABLE:
+            np.testing.assert_array_equal(Engine(graph, isa=isa).run(x), reference.run(graph, x), err_msg=name)
+    layer = Graph(
+        {"x": (2,)},
+        [Node("n", "linear", ("x",), {}, {"weight": "w"}), Node("r", "relu", ("n",))],
+        ("r",),
+        {"w": single("linear", (2,), weights={"weight": np.eye(2)}).weights["n.weight"]},
+    )
+    assert np.isnan(Engine(layer).run(np.array([[np.nan, 1.0]], np.float32))[0, 0])
+
+
+def test_empty_batch():
+    graph, _ = CASES["conv 3x3"]
+    assert Engine(graph).run(np.empty((0, 7, 6, 5), np.float32)).shape == (0, 7, 6, 9)
+
+
+def test_input_need_not_be_contiguous():
+    graph, _ = CASES["conv 3x3"]
+    x = rand(0, 2, 5, 7, 6).transpose(0, 2, 3, 1)
+    np.testing.assert_array_equal(Engine(graph).run(x), Engine(graph).run(np.ascontiguousarray(x)))
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (np.zeros((1, 7, 6, 5)), "float32"),
+        (np.zeros((1, 5, 7, 6), np.float32), r"expected \(N, 7, 6, 5\)"),
+        (np.zeros((7, 6, 5), np.float32), "wrong shape"),
+        ({"y": np.zeros((1, 7, 6, 5), np.float32)}, "wrong names"),
+    ],
+)
+def test_wrong_input_is_one_clear_error(x, message):
+    with pytest.raises(ArgumentError, match=message):
+        Engine(CASES["conv 3x3"][0]).run(x)
+
+
+def test_wrong_arguments_are_one_clear_error():
+    graph, _ = CASES["relu"]
+    with pytest.raises(ArgumentError, match="thread count"):
+        Engine(graph, 0)
+    with pytest.raises(ArgumentError, match="instruction set"):
+        Engine(graph, isa="mmx")
+    with pytest.raises(ArgumentError, match="sparse kernels"):
+        Engine(graph, sparse="maybe")
+    with pytest.raises(GraphError):
+        Engine(Graph({"x": (3,)}, [], ("y",)))
+
+
+def test_too_much_memory_is_refused_before_it_is_asked_for():
+    nodes = [Node(f"n{i}", "adaptive_avg_pool", ("x",), {"size": (4096, 4096)}) for i in range(20)]
+    graph = Graph({"x": (1, 1, 8)}, [*nodes, Node("all", "concat", tuple(n.name for n in nodes[:1]))], ("all",))
+    total = nodes[0].name
+    for i in range(1, 20):
+        graph.nodes.append(Node(f"s{i}", "channel_shuffle", (f"n{i}",), {"groups": 2}))
+        graph.nodes.append(Node(f"a{i}", "add", (total, f"s{i}")))
+        total = f"a{i}"
+    graph.outputs = (total,)
+    with pytest.raises(GraphError, match="too much memory"):
+        Engine(graph)
+
+
+def test_environment_variable_chooses_the_instruction_set():
+    code = "from paring.runtime import info; i = info(); print(i['isa'], *sorted(set(i['kernels'].values())))"
+    for isa in AVAILABLE:
+        environment = os.environ | {"PARING_ISA": isa}
+        found = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+        )
+        assert found.stdout.split() == [isa, isa]
+
+
+def test_importing_the_runtime_imports_no_torch():
+    code = "import sys, paring.runtime; print([m for m in sys.modules if m.split('.')[0] in ('torch', 'PIL', 'scipy')])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_calls_from_several_threads_do_not_mix():
+    graph, _ = CASES["conv wide"]
+    engine = Engine(graph, 2)
+    inputs = [rand(i, 3, 4, 5, 20) for i in range(16)]
+    expected = [engine.run(x) for x in inputs]
+    with ThreadPoolExecutor(4) as pool:
+        for a, b in zip(pool.map(engine.run, inputs * 4), expected * 4, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_can_go_on():
+    graph, _ = CASES["conv wide"]
+    engine = Engine(graph, 2)
+    x = rand(0, 3, 4, 5, 20)
+    expected = engine.run(x)
+    if (child := os.fork()) == 0:
+        os._exit(0 if np.array_equal(engine.run(x), expected) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_profile_names_every_step():
+    graph, _ = CASES["conv 3x3"]
+    (step,) = Engine(graph).profile(rand(0, 1, 7, 6, 5), repeats=3)
+    assert (step.name, step.kernel) == ("n", "conv2d gemm")
+    assert step.seconds > 0
+    assert step.weight_bytes >= 9 * 5 * 9 * 4

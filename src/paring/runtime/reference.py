@@ -67,9 +67,8 @@ def run(graph: Graph, x: np.ndarray | Mapping[str, np.ndarray]) -> np.ndarray | 
         ArgumentError: if ``x`` does not fit the graph's inputs.
     """
     values = dict(steps(graph, x))
-    if len(graph.outputs) == 1:
-        return values[graph.outputs[0]]
-    return {name: values[name] for name in graph.outputs}
+    outputs = {name: values[name] for name in graph.outputs}
+    return outputs if len(outputs) > 1 else values[graph.outputs[0]]
 
 
 def steps(graph: Graph, x: np.ndarray | Mapping[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
