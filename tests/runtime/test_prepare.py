@@ -126,5 +126,5 @@ def test_bad_files_are_one_clear_error(tmp_path):
 
 def test_without_pillow_files_give_one_clear_error(monkeypatch):
     monkeypatch.setitem(sys.modules, "PIL", None)
-    with pytest.raises(ParingError, match="pip install pillow"):
+    with pytest.raises(ParingError, match=r"paring\[cli\]"):
         open_image("a.png")
