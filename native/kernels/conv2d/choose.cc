@@ -6,12 +6,20 @@
 namespace paring::conv2d {
 namespace {
 
-// Cycles a layer takes, roughly: docs/engine.md says where the factors come from. Sixteen-lane vectors are counted
-// whatever the instruction set, since both sides shrink alike with narrower ones.
+// Cycles a layer takes, roughly: docs/engine.md says how the factors were found. Sixteen-lane vectors are counted
+// whatever the instruction set, since both sides grow alike with narrower ones.
+constexpr double kDense = 0.55;      // a vector of multiply-adds
+constexpr double kDenseNarrow = 0.85;  // the same where outputs fill one vector only
+constexpr double kSparse = 1.0;
+constexpr double kMove = 0.8;       // a float moved between layouts inside the second-level cache
+constexpr double kMoveFar = 1.8;    // and outside it
+constexpr double kNear = 128 * 1024;  // floats
+
 double dense_cycles(const Geometry& g) {
-  const double vectors = std::ceil(static_cast<double>(g.group_out()) / 16) * static_cast<double>(g.groups);
-  const double pixels = static_cast<double>(g.out_h) * static_cast<double>(g.out_w);
-  return pixels * vectors * static_cast<double>(g.taps() * g.group_in()) * 0.6;
+  const double vectors = std::ceil(static_cast<double>(g.group_out()) / 16);
+  const double pixels = static_cast<double>(g.out_h) * static_cast<double>(g.out_w) * static_cast<double>(g.groups);
+  const double depth = static_cast<double>(g.taps() * g.group_in());
+  return pixels * vectors * depth * (vectors > 1 ? kDense : kDenseNarrow);
 }
 
 struct Planes {
@@ -29,7 +37,8 @@ double sparse_cycles(const Geometry& g, int64_t nonzeros) {
   const Planes planes = planes_of(g);
   const double vectors = std::ceil(planes.positions / 16), tiles = std::ceil(vectors / 16);
   const double moved = planes.floats + static_cast<double>(g.out_c) * planes.positions;
-  return static_cast<double>(nonzeros) * (vectors * 0.9 + tiles * 2) + static_cast<double>(g.out_c) * tiles * 20 + moved * 0.2;
+  const double multiplied = static_cast<double>(nonzeros) * (vectors * kSparse + tiles * 2);
+  return multiplied + static_cast<double>(g.out_c) * tiles * 20 + moved * (moved < kNear ? kMove : kMoveFar);
 }
 
 // Large dilations and paddings can make planes of any size from few numbers.
