@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 namespace paring::coding {
@@ -60,7 +61,7 @@ struct Interval {
 class Encoder {
  public:
   static constexpr bool decodes = false;
- public:
+
   int code(int bit, uint32_t one) {
     interval_.take(bit, interval_.split(one));
     while (interval_.settled()) {
@@ -87,7 +88,7 @@ class Encoder {
 class Decoder {
  public:
   static constexpr bool decodes = true;
- public:
+
   Decoder(const uint8_t* data, size_t size) : bytes_(data, data + size) {
     for (int i = 0; i < 8; ++i) value_ = (value_ << 8) | next();
   }

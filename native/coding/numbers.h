@@ -15,8 +15,7 @@ class NumberModel {
   // Codes the patterns of binary32 or binary16 numbers, which a decoder fills in; `stored` bit by bit as they are.
   template <class Coder, class T>
   void code(Coder& coder, T* values, size_t count, bool stored) {
-    const Counter flag = stored_;
-    stored = coder.code(stored, flag.probability());
+    stored = coder.code(stored, stored_.probability());
     stored_.update(stored, kNumberPace.limit);
     if (!stored) {
       code_learning(coder, values, count);

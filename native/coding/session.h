@@ -100,13 +100,14 @@ class Session {
 using Encoding = Session<Encoder>;
 using Decoding = Session<Decoder>;
 
-// The plan that makes the array smallest, judged by its first rows.
+// The plan that makes an array of at least one symbol smallest, judged by its first filters.
 template <class T>
 Plan choose_plan(const Encoding& session, T* values, const Axes& axes, const Alphabet& a) {
   constexpr uint64_t kTried = 1 << 17;
   Axes sample = axes;
-  const uint64_t row = std::max<uint64_t>(1, axes.channels * axes.positions);
-  sample.filters = std::clamp<uint64_t>(kTried / row, 1, std::max<uint64_t>(1, axes.filters));
+  const uint64_t row = axes.channels * axes.positions;
+  sample.filters = std::clamp<uint64_t>(kTried / row, 1, axes.filters);
+  if (sample.filters == 1) sample.channels = std::clamp<uint64_t>(kTried / axes.positions, 1, axes.channels);
   const auto cost = [&](const Plan& plan) {
     Encoding trial = session.fork();
     trial.symbols(values, sample, a, plan);

@@ -1,5 +1,6 @@
 """Files that strangers would make by hand; every checksum holds, and still nothing is believed."""
 
+import subprocess
 import sys
 import tracemalloc
 from pathlib import Path
@@ -11,10 +12,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "fuzz"))
 import corruptions
 
-from paring.container import _frame, _network, read
+from paring.container import Contents, _frame, _network, read, write
 from paring.container._bytes import Writer
 from paring.errors import FormatError
-from paring.forms import Codebook, Dense
+from paring.forms import Codebook, Dense, Sparse
 from paring.graph import OPS, Graph, Node
 
 
@@ -144,8 +145,6 @@ def test_sections_of_an_unknown_kind(tmp_path):
 
 def test_names_are_data_and_are_never_followed(tmp_path, monkeypatch):
     """Paths, format strings and control characters in names come back as they are, and touch nothing."""
-    from paring.container import Contents, write
-
     names = ("../../etc/passwd", "{0.__class__}", "%s%n", "a\0b", "<script>alert(1)</script>", "\u202egnp.exe")
     book = Codebook(np.array([1.0]), np.ones((6, 4), int))
     monkeypatch.chdir(tmp_path)
@@ -167,3 +166,29 @@ def test_an_attribute_at_its_default_is_not_written(tmp_path):
     plain = bytes(out.data).replace(bytes(other.data), bytes(default.data))
     assert plain != bytes(out.data)
     refused(tmp_path, _frame.join([corruptions.network_section(plain + b"\0\0\0")]), "default")
+
+
+READ_AND_TELL = """
+import sys
+from paring.container import read
+read(sys.argv[1])
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's account of memory")
+@pytest.mark.parametrize("kind", ["sparse", "codebook", "dense"])
+def test_the_largest_file_of_a_few_bytes_stays_within_256_megabytes(tmp_path, kind):
+    """The worst that a valid file of a few hundred bytes can ask for: just under the cap, all zeros."""
+    n = 8100
+    form = {
+        "sparse": lambda: Sparse(np.zeros((n, n), np.uint8), np.zeros(0)),
+        "codebook": lambda: Codebook(np.ones(1), np.zeros((n, n), np.uint8)),
+        "dense": lambda: Dense(np.zeros((5700, 5700)), bits=16),
+    }[kind]()
+    features = form.shape[1]
+    path = tmp_path / "zeros.pare"
+    assert write(path, Contents(linear(form, features))).total < 1000
+    done = subprocess.run([sys.executable, "-c", READ_AND_TELL, path], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 256 << 10

@@ -15,6 +15,8 @@ from paring.errors import ArgumentError, FormatError, GraphError, OutputError
 from paring.forms import Form
 from paring.graph import Graph
 
+#: The contents of a file, its sections, and every weight's bytes.
+Decoded = tuple[Contents, list[_frame.Section], list[int]]
 #: Name of a coding to the kind of its sections, its encoder and its decoder.
 _CODINGS = {
     "adaptive": (_frame.ADAPTIVE, _weights.encode_adaptive, _weights.decode_adaptive),
@@ -42,16 +44,15 @@ def write(path: str | os.PathLike[str], contents: Contents, coding: str = "adapt
     copy.validate()
     contents = Contents(copy, contents.preparation, tuple(contents.classes), dict(contents.provenance))
     data = _encode(contents, coding)
-    _write_atomically(Path(path), data, contents)
-    return _inspection(str(path), data, *_decode(data, str(path)))
+    return _inspection(str(path), data, *_write_atomically(Path(path), data, contents))
 
 
 def read(path: str | os.PathLike[str]) -> Contents:
     """The contents of a `.pare` file.
 
     Raises:
-        FormatError: naming the byte, if the file is not exactly what a writer writes.
-        OutputError: never; a missing or unreadable file is a FormatError too.
+        FormatError: naming the byte, if the file is not exactly what a writer writes; also if it is missing or
+            cannot be opened.
     """
     data = _load(path)
     return _decode(data, str(path))[0]
@@ -85,7 +86,7 @@ def _encode(contents: Contents, coding: str) -> bytes:
     return _frame.join(sections)
 
 
-def _decode(data: bytes, where: str) -> tuple[Contents, list[_frame.Section], list[int]]:
+def _decode(data: bytes, where: str) -> Decoded:
     """The contents, the sections and every weight's bytes."""
     sections = _frame.split(data, where)
     network, *bodies = sections
@@ -139,7 +140,8 @@ def _inspection(
     return Inspection(path, _frame.VERSION, " and ".join(codings), tuple(rows))
 
 
-def _write_atomically(path: Path, data: bytes, contents: Contents) -> None:
+def _write_atomically(path: Path, data: bytes, contents: Contents) -> Decoded:
+    """Write, read back, compare, and only then put in place; returns what was read back."""
     temporary = None
     try:
         descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
@@ -147,11 +149,12 @@ def _write_atomically(path: Path, data: bytes, contents: Contents) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        if Path(temporary).read_bytes() != data or not _same(_decode(data, str(path))[0], contents):
+        if Path(temporary).read_bytes() != data or not _same((decoded := _decode(data, str(path)))[0], contents):
             raise OutputError("file did not read back as it was written", where=path)
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
         temporary = None
+        return decoded
     except OSError as error:
         if isinstance(error, OutputError):
             raise

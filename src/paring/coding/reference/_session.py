@@ -15,6 +15,7 @@ from paring.coding.reference._symbols import Geometry, SymbolModel
 from paring.coding.reference._text import TextModel
 
 _NEIGHBOURS, _LABELS, _STORED = range(3)
+_TRIED = 1 << 17
 #: How an array of symbols is coded: its model, and the width of the image that a flat weight's inputs are (0: none).
 Plan = tuple[int, int]
 
@@ -106,11 +107,13 @@ class Encoder(_Session):
         return other
 
     def _choose(self, values: list[int], axes: tuple[int, int, int, int], alphabet: int, negatives: int) -> Plan:
-        """The plan that makes the array smallest, judged by its first rows; the first of equals."""
+        """The plan that makes the array smallest, judged by its first filters; the first of equals."""
         filters, channels, positions, width = axes
         row = channels * positions
-        filters = min(max((1 << 17) // row, 1), filters)
-        sample = values[: filters * row]
+        filters = min(max(_TRIED // row, 1), filters)
+        if filters == 1:
+            channels = min(max(_TRIED // positions, 1), channels)
+        sample = values[: filters * channels * positions]
 
         def cost(plan: Plan) -> int:
             trial = self._fork()
@@ -119,7 +122,7 @@ class Encoder(_Session):
 
         plans = [(_NEIGHBOURS, 0)]
         if positions == 1 and axes[0] > 1:
-            plans += [(_NEIGHBOURS, w) for w in range(2, 65) if w * w <= channels and channels % (w * w) == 0]
+            plans += [(_NEIGHBOURS, w) for w in range(2, 65) if w * w <= axes[1] and axes[1] % (w * w) == 0]
         plans += [(_STORED, 0)]
         plans += [(_LABELS, 0)] if alphabet > 4 else []
         return min(plans, key=cost)
