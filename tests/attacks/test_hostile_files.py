@@ -21,8 +21,9 @@ from paring.graph import OPS, Graph, Node
 
 def liar(kind, shape, **params):
     """A weight that is declared so, whatever stands behind it."""
-    names = {"dense": ("bits",), "sparse": ("bits", "kept"), "codebook": ("bits", "centroids")}[kind]
-    return SimpleNamespace(kind=kind, shape=shape, params=lambda: params, param_names=names)
+    names = {"dense": ("bits",), "sparse": ("bits", "kept"), "codebook": ("bits", "centroids")}
+    names |= {"product": ("bits", "length", "centroids", "stages"), "hashed": ("bits", "buckets", "seed")}
+    return SimpleNamespace(kind=kind, shape=shape, params=lambda: params, param_names=names[kind])
 
 
 def sections(graph, weights=b"", *, facts=b"\0\0\0", count=None):
@@ -65,6 +66,14 @@ def refused(tmp_path, data, says):
         (liar("sparse", (4, 4), bits=32, kept=17), "keeps more"),
         (liar("codebook", (4, 4), bits=32, centroids=70_000), "too many centroids"),
         (liar("dense", (4, 4), bits=8), "width"),
+        (liar("hashed", (40_000, 40_000), bits=32, buckets=1, seed=0), "too much"),
+        (liar("hashed", (4, 4), bits=32, buckets=17, seed=0), "more buckets"),
+        (liar("hashed", (4, 4), bits=32, buckets=1, seed=1 << 32), "seed"),
+        (liar("product", (40_000, 40_000), bits=16, length=40_000, centroids=1, stages=1), "too much"),
+        (liar("product", (4, 4), bits=32, length=3, centroids=1, stages=1), "divide"),
+        (liar("product", (4, 4), bits=32, length=2, centroids=70_000, stages=1), "centroids"),
+        (liar("product", (4, 4), bits=32, length=2, centroids=2, stages=17), "stages"),
+        (liar("product", (1, 1 << 20), bits=32, length=1, centroids=1 << 16, stages=16), "too large"),
         (liar("dense", (0, 4), bits=32), "empty axis"),
     ],
     ids=str,

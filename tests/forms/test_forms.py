@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paring.errors import FormatError
-from paring.forms import FORMS, Codebook, Dense, Form, Sparse, symbol_dtype
+from paring.forms import FORMS, Codebook, Dense, Form, Hashed, Integer, Product, Sparse, symbol_dtype
 
 RNG = np.random.default_rng(20151)
 
@@ -25,6 +25,13 @@ def examples() -> list[Form]:
         Codebook.from_assignment(values, RNG.integers(0, 5, (7, 9))),
         Codebook.from_assignment(values, RNG.integers(0, 5, (7, 9)), bits=16),
         Codebook(np.zeros(0), np.zeros((2, 2), int)),
+        Integer.from_dense(weight, [0.02, 0.03, 0.02, 0.03, 0.02, 0.01]),
+        Integer.from_dense(weight, [0.5, 0.25, 0.5, 1], 3, axis=1),
+        Integer.from_dense(weight, [1.0], 1),
+        Product(RNG.normal(size=(2, 2, 5, 2)), RNG.integers(0, 5, (2, 6, 2, 3, 3))),
+        Product(RNG.normal(size=(1, 3, 300, 3)), RNG.integers(0, 300, (1, 7, 3)), bits=16),
+        Hashed((6, 4, 3, 3), RNG.normal(size=20), seed=(1 << 32) - 1),
+        Hashed((5,), RNG.normal(size=2), bits=16),
     ]
 
 

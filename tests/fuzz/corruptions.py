@@ -17,7 +17,7 @@ import numpy as np
 from paring.container import Contents, _frame, _network, read, write
 from paring.container._bytes import Writer
 from paring.errors import FormatError
-from paring.forms import Codebook, Dense, Sparse
+from paring.forms import Codebook, Dense, Hashed, Integer, Product, Sparse
 from paring.graph import Graph, Node, Preparation
 
 #: What reading one damaged file may take on top of what the process has.
@@ -30,13 +30,20 @@ def network(rng: np.random.Generator) -> Contents:
     values = np.concatenate([[0.0], rng.normal(size=12)])
     fc = Codebook.from_assignment(values, (rng.random((30, 392)) < 0.1) * rng.integers(1, 13, (30, 392)))
     last = Codebook.from_assignment(values, rng.integers(0, 13, (30, 30)), bits=16)
+    integer = {"scale": 0.25, "padding": (0, 0, 0, 1)}
     nodes = [
         Node("conv", "conv2d", ("x",), {"padding": (1, 1, 1, 1)}, {"weight": "conv.weight", "bias": "conv.bias"}),
-        Node("pool", "max_pool", ("conv",), {"kernel": (2, 2), "stride": (2, 2)}),
+        Node("codes", "quantize", ("conv",), {"scale": 0.03125, "zero_point": 7, "bits": 6}),
+        Node("integer", "integer_conv2d", ("codes",), integer, {"weight": "integer.weight", "bias": "conv.bias"}),
+        Node("real", "dequantize", ("integer",)),
+        Node("pool", "max_pool", ("real",), {"kernel": (2, 2), "stride": (2, 2)}),
         Node("clip", "clip", ("pool",), {"low": -0.25, "high": 2.5}),
         Node("flat", "flatten", ("clip",)),
         Node("fc", "linear", ("flat",), {}, {"weight": "fc.weight"}),
-        Node("again", "linear", ("fc",), {}, {"weight": "last.weight"}),
+        Node("binary", "linear", ("fc",), {}, {"weight": "binary.weight"}),
+        Node("product", "linear", ("binary",), {}, {"weight": "product.weight"}),
+        Node("hashed", "linear", ("product",), {}, {"weight": "hashed.weight"}),
+        Node("again", "linear", ("hashed",), {}, {"weight": "last.weight"}),
         Node("last", "linear", ("again",), {}, {"weight": "last.weight"}),
     ]
     weights = {
@@ -44,6 +51,10 @@ def network(rng: np.random.Generator) -> Contents:
         "conv.bias": Dense(rng.normal(size=8), bits=16),
         "fc.weight": fc,
         "last.weight": last,
+        "integer.weight": Integer.from_dense(rng.normal(size=(8, 8, 1, 2)), rng.uniform(0.1, 0.2, 8), 5),
+        "binary.weight": Integer.from_dense(rng.normal(size=(30, 30)), [0.75], 1),
+        "product.weight": Product(rng.normal(size=(2, 6, 9, 5)), rng.integers(0, 9, (2, 30, 6)), bits=16),
+        "hashed.weight": Hashed((30, 30), rng.normal(size=40), seed=1504),
     }
     graph = Graph({"x": (14, 14, 1)}, nodes, ("last",), weights)
     return Contents(
@@ -121,7 +132,8 @@ def lie_about_weight(rng, data, contents):
         axis = rng.integers(len(shape))
         shape[axis] = _lie(rng, shape[axis])
     else:
-        key = list(params)[rng.integers(len(params))]
+        lied_about = [key for key in params if key != "seed"]  # any seed makes a valid file, of another network
+        key = lied_about[rng.integers(len(lied_about))]
         params[key] = _lie(rng, params[key])
     if tuple(shape) == form.shape and params == form.params():
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
+from math import prod
 
 import numpy as np
 
@@ -37,12 +38,14 @@ def check_decoded_size(declarations: Sequence[Declaration], file_size: int, wher
     """Refuse, before any memory is asked for, what would decode to more than the cap.
 
     Raises:
-        FormatError: if the arrays of all weights together exceed 64 MiB + 256 bytes per byte of file.
+        FormatError: if the arrays of all weights together, each weight counting at least a byte, exceed 64 MiB + 256
+            bytes per byte of file.
     """
     cap = DECODED_FLOOR + DECODED_PER_BYTE * file_size
     total = 0
     for name, kind, shape, params in declarations:
-        total += sum(spec.count * spec.dtype.itemsize for spec in kind.specs(shape, params))
+        streams = sum(spec.count * spec.dtype.itemsize for spec in kind.specs(shape, params))
+        total += max(streams, prod(shape))  # a form may stand for many more weights than it stores
         if total > cap:
             raise FormatError(
                 f"weights up to {name!r} would decode to too much", where=where, found=f"{total} bytes", expected=cap

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from paring.forms import Form
+from paring.forms import Codebook, Form
 from paring.graph._graph import Graph, Node
 
 #: Operators that can write over their first input if nothing else reads it afterwards.
@@ -31,8 +31,12 @@ _IN_PLACE = frozenset(
         "abs",
         "add",
         "mul",
+        "rescale",
+        "lookup",
+        "integer_add",
     ]
 )
+_MULTIPLYING = frozenset(["conv2d", "linear", "conv_transpose2d", "integer_conv2d", "integer_linear"])
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,8 @@ class Row:
         packed_bytes: its weights in their forms, every symbol in the fewest whole bits its alphabet needs.
         entropy_bytes: its weights in their forms at the zero-order entropy of every stream of symbols, rounded up:
             what a coder without contexts cannot go below. Simulated; a size is the length of a file.
+        weight_bits: width of its weight's numbers or codes; 0 without weights.
+        activation_bits: width of the numbers or codes it makes.
     """
 
     name: str
@@ -68,6 +74,8 @@ class Row:
     dense_bytes: int
     packed_bytes: int
     entropy_bytes: int
+    weight_bits: int = 32
+    activation_bits: int = 32
 
 
 @dataclass(frozen=True)
@@ -77,7 +85,7 @@ class Cost:
     Attributes:
         rows: one :class:`Row` per node.
         input_bytes: bytes of the inputs as activations.
-        activation_bytes: bytes of one activation.
+        activation_bytes: bytes of one activation that is not codes; codes take one byte whatever their width.
     """
 
     rows: tuple[Row, ...]
@@ -118,13 +126,14 @@ def cost(graph: Graph, activation_bytes: int = 4) -> Cost:
 
     Args:
         graph: any well-formed graph.
-        activation_bytes: 4 for float32 activations, 1 for 8-bit ones.
+        activation_bytes: 4 for float32 activations, 1 to simulate 8-bit ones; values that are codes take one byte.
 
     Raises:
         GraphError: if the graph is not well formed.
     """
-    shapes = graph.validate()
-    live = _live_bytes(graph, shapes, activation_bytes)
+    shapes, codes = graph.validate(), graph.codes()
+    sizes = {name: prod(shape) * (1 if name in codes else activation_bytes) for name, shape in shapes.items()}
+    live = _live_bytes(graph, sizes)
     counted: set[str] = set()
     rows = []
     for node, bytes_alive in zip(graph.nodes, live, strict=True):
@@ -148,6 +157,10 @@ def cost(graph: Graph, activation_bytes: int = 4) -> Cost:
                 dense_bytes=4 * parameters,
                 packed_bytes=sum(map(packed_bytes, forms)),
                 entropy_bytes=sum(map(entropy_bytes, forms)),
+                weight_bits=_width(
+                    weight or (graph.weights[next(iter(node.weights.values()))] if node.weights else None)
+                ),
+                activation_bits=codes[node.name].bits if node.name in codes else 8 * activation_bytes,
             )
         )
     return Cost(tuple(rows), sum(prod(s) for s in graph.inputs.values()) * activation_bytes, activation_bytes)
@@ -157,17 +170,25 @@ def _macs(node: Node, weight: Form | None, shapes: Mapping[str, tuple[int, ...]]
     """(all, those with a weight that is not zero): every weight is used once per output position, in a transposed
     convolution once per input position.
     """
-    if weight is None or node.op not in ("conv2d", "linear", "conv_transpose2d"):
+    if weight is None or node.op not in _MULTIPLYING:
         return 0, 0
     positions = prod(shapes[node.inputs[0] if node.op == "conv_transpose2d" else node.name][:-1])
     return positions * weight.size, positions * weight.nonzeros
 
 
-def _live_bytes(graph: Graph, shapes: Mapping[str, tuple[int, ...]], width: int) -> list[int]:
-    """Bytes alive while each node runs."""
+def _width(weight: Form | None) -> int:
+    """Bits of one of the weight's numbers; of a codebook those of an index."""
+    if weight is None:
+        return 0
+    if isinstance(weight, Codebook):
+        return max(1, len(weight.centroids).bit_length())
+    return weight.params().get("bits", 32)
+
+
+def _live_bytes(graph: Graph, size: Mapping[str, int]) -> list[int]:
+    """Bytes alive while each node runs, from the bytes of every value."""
     last = {name: position for position, node in enumerate(graph.nodes) for name in node.inputs}
     last |= {name: len(graph.nodes) for name in graph.outputs}
-    size = {name: prod(shape) * width for name, shape in shapes.items()}
     alive = sum(size[name] for name in graph.inputs)
     out = []
     for position, node in enumerate(graph.nodes):

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from paring.errors import GraphError
-from paring.forms import Dense, Form
-from paring.graph._ops import OPS
+from paring.forms import Dense, Form, Integer
+from paring.graph._codes import infer_codes
+from paring.graph._integer import Codes
+from paring.graph._integer_ops import INTEGER_OPS, OPS
 
 #: Largest number of elements one value may have; no few bytes of file can ask for more memory than this.
 MAX_VALUE_ELEMENTS = 1 << 27
@@ -61,8 +63,20 @@ class Graph:
 
         Raises:
             GraphError: naming the node, on an unknown operator or attribute, a value read before it is made, a name
-                used twice, a missing or unused weight, or shapes that do not fit.
+                used twice, a missing or unused weight, shapes that do not fit, or codes and floats mixed.
         """
+        return self._validated()[0]
+
+    def codes(self) -> dict[str, Codes]:
+        """What the values that are codes stand for, by name; all other values are floats. Validates like
+        :meth:`validate`.
+
+        Raises:
+            GraphError: as :meth:`validate`.
+        """
+        return self._validated()[1]
+
+    def _validated(self) -> tuple[dict[str, tuple[int, ...]], dict[str, Codes]]:
         shapes: dict[str, tuple[int, ...]] = {}
         for name, shape in self.inputs.items():
             if not shape or len(shape) > 3 or any(axis < 1 for axis in shape):
@@ -90,7 +104,7 @@ class Graph:
             raise GraphError("graph has no output")
         if unused := sorted(set(self.weights) - used):
             raise GraphError("weight is read by no node", where=unused[0])
-        return shapes
+        return shapes, infer_codes(self.nodes, self.outputs, self.weights, shapes)
 
     def weight_users(self) -> dict[str, list[tuple[Node, str]]]:
         """Weight name to the (node, role) pairs that read it."""
@@ -101,8 +115,15 @@ class Graph:
         return users
 
     def dense_copy(self) -> Graph:
-        """The same network with every weight expanded to 32-bit dense; shares the nodes."""
-        weights: dict[str, Form] = {name: Dense(form.dense()) for name, form in self.weights.items()}
+        """The same network with every weight expanded to 32-bit dense; shares the nodes.
+
+        Codes that operators on codes read stay as they are: those compute with nothing else.
+        """
+        kept = {node.weights["weight"] for node in self.nodes if node.op in INTEGER_OPS and "weight" in node.weights}
+        weights: dict[str, Form] = {
+            name: form if name in kept and isinstance(form, Integer) else Dense(form.dense())
+            for name, form in self.weights.items()
+        }
         return Graph(dict(self.inputs), list(self.nodes), self.outputs, weights)
 
     @property
