@@ -4,14 +4,17 @@
 namespace nb = nanobind;
 
 namespace paring {
+void register_cluster(nb::module_& m);  // cluster/bindings.cc
 void register_coding(nb::module_& m);  // coding/bindings.cc
 void register_engine(nb::module_& m);  // engine/bindings.cc
 }  // namespace paring
 
 NB_MODULE(_native, m) {
   m.doc() = "Paring's native coders and engine; use paring.coding and paring.runtime instead.";
+  nb::module_ cluster = m.def_submodule("cluster");
   nb::module_ coding = m.def_submodule("coding");
   nb::module_ engine = m.def_submodule("engine");
+  paring::register_cluster(cluster);
   paring::register_coding(coding);
   paring::register_engine(engine);
 }

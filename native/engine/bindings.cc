@@ -19,6 +19,9 @@
 #include "kernels/depthwise/depthwise.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/gemm/gemm.h"
+#include "kernels/integer_conv2d/integer_conv2d.h"
+#include "kernels/integer_depthwise/integer_depthwise.h"
+#include "kernels/integer_elementwise/integer_elementwise.h"
 #include "kernels/linear/linear.h"
 #include "kernels/per_pixel/per_pixel.h"
 #include "kernels/pool/pool.h"
@@ -33,6 +36,8 @@ namespace {
 using Floats = nb::ndarray<const float, nb::c_contig, nb::device::cpu>;
 using Bytes = nb::ndarray<const uint8_t, nb::c_contig, nb::device::cpu>;
 using Words = nb::ndarray<const uint16_t, nb::c_contig, nb::device::cpu>;
+using Signed = nb::ndarray<const int8_t, nb::c_contig, nb::device::cpu>;
+using Integers = nb::ndarray<const int32_t, nb::c_contig, nb::device::cpu>;
 using Pair = std::array<int64_t, 2>;
 using Sides = std::array<int64_t, 4>;
 
@@ -111,10 +116,45 @@ void add_linear(Plan& plan, std::string name, std::vector<int> inputs, int outpu
   plan.add(std::move(name), linear::make(weight, end, sparse_by_name(sparse), plan.isa()), std::move(inputs), output);
 }
 
+// Constants of a layer on codes; `output` is (zero point of the input, that of the output, low, high).
+integer_conv2d::Layer integer_layer(const Signed& codes, const Integers& bias, const Floats& multipliers, int64_t outputs,
+                                    const std::array<int32_t, 4>& output) {
+  expect(static_cast<int64_t>(bias.size()) == outputs && static_cast<int64_t>(multipliers.size()) == outputs,
+         "bias or multipliers have the wrong length");
+  return {codes.data(), bias.data(), multipliers.data(), {output[0], output[1], output[2], output[3]}};
+}
+
+void add_integer_conv2d(Plan& plan, std::string name, int input, int output, Signed codes, Integers bias, Floats multipliers,
+                        Pair stride, Sides padding, Pair dilation, int64_t groups, const std::array<int32_t, 4>& clamp) {
+  const Value &in = plan.value(input), &out = plan.value(output);
+  const auto shape = shape_of(codes);
+  expect(in.codes && out.codes && groups >= 1 && shape.size() == 4 && shape[0] == out.c && shape[1] * groups == in.c,
+         "weight does not fit");
+  const conv2d::Geometry g{in.h,      in.w,      in.c,        out.h,       out.w,      out.c,      shape[2], shape[3],
+                           stride[0], stride[1], dilation[0], dilation[1], padding[0], padding[2], groups,   in.ld};
+  const auto layer = integer_layer(codes, bias, multipliers, out.c, clamp);
+  plan.add(std::move(name), integer_conv2d::make(g, layer, plan.isa()), {input}, output);
+}
+
+void add_integer_linear(Plan& plan, std::string name, int input, int output, Signed codes, Integers bias, Floats multipliers,
+                        const std::array<int32_t, 4>& clamp) {
+  const Value &in = plan.value(input), &out = plan.value(output);
+  const auto shape = shape_of(codes);
+  expect(in.pixels() == 1 || in.ld == in.c, "input of a fully connected layer is not contiguous");
+  expect(in.codes && out.codes && shape.size() == 2 && shape[0] == out.c && shape[1] == in.pixels() * in.c,
+         "weight does not fit");
+  const auto layer = integer_layer(codes, bias, multipliers, out.c, clamp);
+  plan.add(std::move(name), integer_conv2d::make_linear(shape[0], shape[1], layer, plan.isa()), {input}, output);
+}
+
 void add_pool(Plan& plan, std::string name, int input, int output, const std::string& kind, Pair kernel, Pair stride,
               Sides padding, Pair dilation, bool count_include_pad) {
   const pool::Axis y{kernel[0], stride[0], dilation[0], padding[0], padding[1]};
   const pool::Axis x{kernel[1], stride[1], dilation[1], padding[2], padding[3]};
+  if (plan.value(input).codes) {
+    expect(kind == "max", "codes have other means");
+    return plan.add(std::move(name), integer_elementwise::make_max(y, x, plan.isa()), {input}, output);
+  }
   auto step = kind == "max"   ? pool::make_max(y, x, plan.isa())
               : kind == "avg" ? pool::make_avg(y, x, count_include_pad, plan.isa())
                               : pool::make_adaptive_avg(plan.isa());
@@ -210,7 +250,7 @@ void register_engine(nb::module_& m) {
     const auto row = [&](const char* name, auto kernel) {
       nb::list isas;
       const void* last = nullptr;
-      for (Isa isa : {Isa::scalar, Isa::avx2, Isa::avx512})
+      for (Isa isa : {Isa::scalar, Isa::avx2, Isa::avx512, Isa::avx512vnni})
         if (const void* found = &kernel(isa); found != last) {
           isas.append(isa_name(isa));
           last = found;
@@ -222,6 +262,9 @@ void register_engine(nb::module_& m) {
     row("sparse", sparse::kernel);
     row("pool", pool::kernel);
     row("elementwise", elementwise::kernel);
+    row("integer_gemm", integer_gemm::kernel);
+    row("integer_depthwise", integer_depthwise::kernel);
+    row("integer_elementwise", integer_elementwise::kernel);
     return tables;
   });
 
@@ -234,7 +277,8 @@ void register_engine(nb::module_& m) {
       .def(nb::init<const std::vector<std::tuple<std::string, int64_t, int64_t>>&, int64_t,
                     const std::string&, int>())
       .def("value", [](Program& p, int buffer, int64_t offset, int64_t h, int64_t w, int64_t c,
-                       int64_t ld) { return p.add_value({buffer, offset, h, w, c, ld}); })
+                       int64_t ld, bool codes) { return p.add_value({buffer, offset, h, w, c, ld, codes}); },
+           "buffer"_a, "offset"_a, "h"_a, "w"_a, "c"_a, "ld"_a, "codes"_a = false)
       .def("conv2d", [](Program& p, std::string name, std::vector<int> in, int out, const Weight& w, Floats bias, Pair stride,
                         Sides padding, Pair dilation, int64_t groups, float low, float high, std::string sparse) {
         add_conv2d(p, name, in, out, w, bias, stride, padding, dilation, groups, low, high, sparse);
@@ -270,6 +314,44 @@ void register_engine(nb::module_& m) {
               Pair dilation, int64_t groups) {
              add_conv_transpose2d(p, name, in, out, w, bias, stride, padding, dilation, groups);
            })
+      .def("integer_conv2d",
+           [](Program& p, std::string name, int in, int out, Signed codes, Integers bias, Floats m, Pair stride, Sides padding,
+              Pair dilation, int64_t groups, std::array<int32_t, 4> clamp) {
+             add_integer_conv2d(p, name, in, out, codes, bias, m, stride, padding, dilation, groups, clamp);
+           })
+      .def("integer_linear",
+           [](Program& p, std::string name, int in, int out, Signed codes, Integers bias, Floats m,
+              std::array<int32_t, 4> clamp) { add_integer_linear(p, name, in, out, codes, bias, m, clamp); })
+      .def("quantize",
+           [](Program& p, std::string name, int in, int out, float scale, std::array<int32_t, 3> clamp) {
+             p.add(name, integer_elementwise::make_quantize(scale, {clamp[0], clamp[1], clamp[2]}, p.isa()), {in}, out);
+           })
+      .def("dequantize",
+           [](Program& p, std::string name, int in, int out, float scale, int32_t zero) {
+             p.add(name, integer_elementwise::make_dequantize(scale, zero, p.isa()), {in}, out);
+           })
+      .def("integer_add",
+           [](Program& p, std::string name, std::vector<int> in, int out, std::array<int32_t, 2> zeros,
+              std::array<float, 2> m, std::array<int32_t, 3> clamp) {
+             expect(in.size() == 2, "needs two inputs");
+             p.add(name, integer_elementwise::make_add({zeros[0], m[0]}, {zeros[1], m[1]}, {clamp[0], clamp[1], clamp[2]}, p.isa()), in, out);
+           })
+      .def("lookup",
+           [](Program& p, std::string name, int in, int out, Bytes table) {
+             expect(table.size() == 256, "table is not 256 codes long");
+             std::array<uint8_t, 256> copied;
+             std::copy_n(table.data(), 256, copied.begin());
+             p.add(name, integer_elementwise::make_table(copied), {in}, out);
+           })
+      .def("integer_mean",
+           [](Program& p, std::string name, int in, int out, std::array<double, 2> scales, int32_t zero,
+              std::array<int32_t, 3> clamp, bool global, Pair kernel, Pair stride, Sides padding, bool count) {
+             const integer_elementwise::Mean mean{scales[0], scales[1], zero, {clamp[0], clamp[1], clamp[2]}};
+             const pool::Axis y{kernel[0], stride[0], 1, padding[0], padding[1]}, x{kernel[1], stride[1], 1, padding[2], padding[3]};
+             auto step = global ? integer_elementwise::make_global_mean(mean, p.isa())
+                                : integer_elementwise::make_mean(y, x, count, mean, p.isa());
+             p.add(name, std::move(step), {in}, out);
+           })
       .def("softmax", [](Program& p, std::string name, int in,
                          int out) { p.add(name, elementwise::make_softmax(p.isa()), {in}, out); })
       .def("lrn",
@@ -277,16 +359,19 @@ void register_engine(nb::module_& m) {
              p.add(name, elementwise::make_lrn({size, alpha, beta, k}, p.isa()), {in}, out);
            })
       .def("copy",
-           [](Program& p, std::string name, int in, int out, Pair stride, int64_t top, int64_t left, int64_t front) {
-             p.add(name, rearrange::make_copy(stride[0], stride[1], top, left, front), {in}, out);
-           })
+           [](Program& p, std::string name, int in, int out, Pair stride, int64_t top, int64_t left, int64_t front,
+              int outside) {
+             expect(p.value(in).codes == (outside >= 0) && p.value(out).codes == (outside >= 0), "floats for codes");
+             p.add(name, rearrange::make_copy(stride[0], stride[1], top, left, front, outside), {in}, out);
+           },
+           "name"_a, "input"_a, "output"_a, "stride"_a, "top"_a, "left"_a, "front"_a, "outside"_a = -1)
       .def("channel_shuffle",
            [](Program& p, std::string name, int in, int out, int64_t groups) {
              expect(groups >= 1 && p.value(out).c % groups == 0, "groups do not divide the channels");
-             p.add(name, rearrange::make_channel_shuffle(groups), {in}, out);
+             p.add(name, rearrange::make_channel_shuffle(groups, p.value(in).codes), {in}, out);
            })
       .def("flatten_chw",
-           [](Program& p, std::string name, int in, int out) { p.add(name, rearrange::make_flatten_chw(), {in}, out); })
+           [](Program& p, std::string name, int in, int out) { p.add(name, rearrange::make_flatten_chw(p.value(in).codes), {in}, out); })
       .def("run", &Program::execute)
       .def("profile", [](Program& p, bool on) { p.profile(on); })
       .def("chunk", [](const Program& p, int64_t n) { return p.chunk(n); })

@@ -11,6 +11,7 @@ Isa best_isa() {
                     __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt");
   const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+  if (avx512 && __builtin_cpu_supports("avx512vnni")) return Isa::avx512vnni;
   if (avx512) return Isa::avx512;
   if (avx2) return Isa::avx2;
 #endif
@@ -19,6 +20,8 @@ Isa best_isa() {
 
 const char* isa_name(Isa isa) {
   switch (isa) {
+    case Isa::avx512vnni:
+      return "avx512vnni";
     case Isa::avx512:
       return "avx512";
     case Isa::avx2:
@@ -30,12 +33,12 @@ const char* isa_name(Isa isa) {
 }
 
 Isa isa_by_name(const std::string& name) {
-  for (Isa isa : {Isa::scalar, Isa::avx2, Isa::avx512}) {
+  for (Isa isa : {Isa::scalar, Isa::avx2, Isa::avx512, Isa::avx512vnni}) {
     if (name != isa_name(isa)) continue;
     if (isa > best_isa()) throw std::invalid_argument("this processor has no " + name);
     return isa;
   }
-  throw std::invalid_argument("unknown instruction set " + name + ", expected scalar, avx2 or avx512");
+  throw std::invalid_argument("unknown instruction set " + name + ", expected scalar, avx2, avx512 or avx512vnni");
 }
 
 }  // namespace paring

@@ -5,7 +5,7 @@
 
 namespace paring {
 
-enum class Isa { scalar, avx2, avx512 };
+enum class Isa { scalar, avx2, avx512, avx512vnni };
 
 // The newest one that this processor and its operating system can run.
 Isa best_isa();

@@ -28,7 +28,8 @@ Plan::Plan(std::vector<Buffer> buffers, int64_t arena, Isa isa, int threads)
 int Plan::add_value(const Value& v) {
   if (v.buffer < 0 || v.buffer >= static_cast<int32_t>(buffers_.size())) throw std::invalid_argument("no such buffer");
   const int64_t size = buffers_[static_cast<std::size_t>(v.buffer)].size;
-  if (v.h < 1 || v.w < 1 || v.c < 1 || v.offset < 0 || v.offset + v.c > v.ld || v.h * v.w * v.ld != size)
+  const int64_t elements = v.h * v.w * v.ld, floats = v.codes ? (elements + 3) / 4 : elements;
+  if (v.h < 1 || v.w < 1 || v.c < 1 || v.offset < 0 || v.offset + v.c > v.ld || floats != size)
     throw std::invalid_argument("value does not fit its buffer");
   values_.push_back(v);
   return static_cast<int>(values_.size()) - 1;
@@ -77,6 +78,7 @@ void Plan::run_range(Lane& lane, const std::vector<float*>& inputs, const std::v
     float* base = b.place == Place::arena    ? lane.arena.data() + b.offset * n
                   : b.place == Place::input ? inputs[static_cast<std::size_t>(b.offset)] + b.size * at
                                             : outputs[static_cast<std::size_t>(b.offset)] + b.size * at;
+    if (v.codes) return View{nullptr, n, v.h, v.w, v.c, v.ld, reinterpret_cast<uint8_t*>(base) + v.offset};
     return View{base + v.offset, n, v.h, v.w, v.c, v.ld};
   };
   for (int64_t at = begin; at < end; at += size) {

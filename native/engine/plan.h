@@ -24,8 +24,9 @@ struct Buffer {
 
 struct Value {
   int32_t buffer;
-  int64_t offset;  // floats from the buffer's start, the first channel of a slice
+  int64_t offset;  // elements from the buffer's start, the first channel of a slice
   int64_t h, w, c, ld;
+  bool codes = false;  // elements are bytes, not floats; images lie close, whatever the buffer's size in floats
 
   int64_t pixels() const { return h * w; }
 };

@@ -12,15 +12,18 @@
 namespace paring {
 
 // One value during a run: n images of h x w pixels of c channels; element (i, y, x, k) lies at
-// data[((i * h + y) * w + x) * ld + k]. ld > c where the value is a slice of a wider one.
+// data[((i * h + y) * w + x) * ld + k], or in `codes` if the value is codes of a byte each; the other pointer is null.
+// ld > c where the value is a slice of a wider one.
 struct View {
   float* data = nullptr;
   int64_t n = 0, h = 0, w = 0, c = 0, ld = 0;
+  uint8_t* codes = nullptr;
 
   int64_t pixels() const { return h * w; }
   int64_t rows() const { return n * h * w; }
   bool contiguous() const { return ld == c; }
   float* image(int64_t i) const { return data + i * h * w * ld; }
+  uint8_t* code_image(int64_t i) const { return codes + i * h * w * ld; }
 };
 
 // What a step may use while it runs: threads, and scratch memory that every one of them may have to itself.

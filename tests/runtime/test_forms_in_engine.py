@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from runtime_cases import rand, single
 
-from paring.forms import FORMS, Codebook, Dense, Sparse
+from paring.forms import FORMS, Codebook, Dense, Hashed, Integer, Product, Sparse
 from paring.graph import Graph, Node
 from paring.runtime import Engine, info, reference
 from paring.runtime._engine import ISAS
@@ -50,6 +50,13 @@ def weight_forms(shape):
         "codebook of 300": codebook(shape, 300, 0.3, bits=16),
         "codebook without zeros": codebook(shape, 16, 0.0),
         "codebook of nothing": codebook(shape, 0, 1.0),
+        "integer of 8 bits": Integer.from_dense(dense, np.linspace(0.01, 0.03, shape[0])),
+        "integer of 4 bits": Integer.from_dense(thinned, [0.3], 4),
+        "product of two stages": Product(
+            rand(5, 2, shape[1], 5, 1), np.random.default_rng(2).integers(0, 5, (2, *shape))
+        ),
+        "hashed": Hashed(shape, rand(4, shape[0]), seed=9, bits=16),
+        "integer of 1 bit": Integer.from_dense(dense, np.linspace(0.5, 1, shape[0]), 1),
     }
 
 

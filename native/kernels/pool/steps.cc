@@ -1,24 +1,9 @@
 #include <algorithm>
 
-#include "kernels/pool/pool.h"
+#include "kernels/pool/span.h"
 
 namespace paring::pool {
 namespace {
-
-// Positions start, start + dilation, ... of a window that are inside the image.
-struct Span {
-  int64_t first, count, step;
-  int64_t length;  // of the window with its padding, but not past the padded image
-};
-
-Span span_of(const Axis& axis, int64_t size, int64_t at) {
-  const int64_t start = at * axis.stride - axis.before, d = axis.dilation;
-  const int64_t skipped = start < 0 ? (-start + d - 1) / d : 0;
-  const int64_t first = start + skipped * d;
-  const int64_t room = first < size ? (size - first + d - 1) / d : 0;
-  return {first, std::clamp<int64_t>(axis.kernel - skipped, 0, room), d,
-          std::min(start + axis.kernel, size + axis.after) - start};
-}
 
 Span adaptive_span(int64_t in, int64_t out, int64_t at) {
   const int64_t first = at * in / out, last = ((at + 1) * in + out - 1) / out;
@@ -58,16 +43,10 @@ class PoolStep final : public Step {
       // An empty window may lie outside the image: its first pixel is not even pointed at.
       window.in = y.count > 0 && x.count > 0 ? in.image(image) + (y.first * in.w + x.first) * in.ld : nullptr;
       window.divisor = static_cast<float>(kind_ == Kind::avg ? y.length * x.length : y.count * x.count);
-      window.windows = adaptive || x.count < x_.kernel ? 1 : whole_windows(in.w, ox, out.w);
+      window.windows = adaptive || x.count < x_.kernel ? 1 : whole_windows(x_, in.w, ox, out.w);
       window.in_step = x_.stride * in.ld;
       run(window);
     }
-  }
-
-  // How many windows from this one on lie inside the image sideways, this one included.
-  int64_t whole_windows(int64_t size, int64_t ox, int64_t count) const {
-    const int64_t room = size - 1 - (ox * x_.stride - x_.before + (x_.kernel - 1) * x_.dilation);
-    return room < 0 ? 1 : std::min(count - ox, room / x_.stride + 1);
   }
 
   Kind kind_;

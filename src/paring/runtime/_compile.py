@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from paring._native import engine as native
-from paring.forms import Codebook, Form
-from paring.graph import Graph
+from paring.forms import Codebook, Form, Integer
+from paring.graph import Graph, integer_bias, multiplier, multipliers, requantize
 from paring.runtime._fuse import Job, fuse
 from paring.runtime._layout import Layout, Spot, lay_out
 
@@ -26,6 +26,7 @@ def compile_graph(graph: Graph, shapes: dict[str, tuple[int, ...]], isa: str, th
 class _Compiler:
     def __init__(self, graph: Graph, layout: Layout, isa: str, threads: int, sparse: str) -> None:
         self.graph, self.layout, self.sparse = graph, layout, sparse
+        self.codes = graph.codes()
         # Inputs and outputs by their numbers, then the arena's.
         buffers = sorted(layout.buffers, key=lambda b: (("input", "output", "arena").index(b.place), b.offset))
         rows = [(b.place, b.size, b.offset) for b in buffers]
@@ -42,7 +43,7 @@ class _Compiler:
     def _number(self, spot: Spot) -> int:
         key = (self.buffers[id(spot.buffer)], spot.offset, spot.height, spot.width, spot.channels, spot.ld)
         if key not in self.numbers:
-            self.numbers[key] = self.program.value(*key)
+            self.numbers[key] = self.program.value(*key, *[True] * spot.buffer.codes)
         return self.numbers[key]
 
     def _weight(self, name: str, columns: tuple[int, ...] | None = None) -> Any:
@@ -54,6 +55,10 @@ class _Compiler:
     def _vector(self, job: Job, role: str) -> np.ndarray:
         name = job.node.weights.get(role)
         return _NO_BIAS if name is None else self.graph.weights[name].dense().ravel()
+
+    def _outside(self, job: Job) -> tuple[int, ...]:
+        """What a copy of codes puts where there is nothing, their zero point; floats have 0 without being told."""
+        return (self.codes[job.name].zero_point,) if job.name in self.codes else ()
 
     def conv2d(self, job: Job, inputs: list[int], output: int) -> None:
         a, weight = _attrs(job), self._weight(job.node.weights["weight"])
@@ -113,7 +118,7 @@ class _Compiler:
             return
         target = self.layout.spots[job.name]  # seen as a map again, to copy pixel by pixel
         as_map = Spot(target.buffer, 0, source.height, source.width, source.channels, source.channels)
-        self.program.copy(job.name, inputs[0], self._number(as_map), (1, 1), 0, 0, 0)
+        self.program.copy(job.name, inputs[0], self._number(as_map), (1, 1), 0, 0, 0, *self._outside(job))
 
     def concat(self, job: Job, inputs: list[int], output: int) -> None:
         whole, at = self.layout.spots[job.name], 0
@@ -121,18 +126,76 @@ class _Compiler:
             spot = self.layout.spots[name]
             part = Spot(whole.buffer, whole.offset + at, spot.height, spot.width, spot.channels, whole.ld)
             if part != spot:
-                self.program.copy(job.name, number, self._number(part), (1, 1), 0, 0, 0)
+                self.program.copy(job.name, number, self._number(part), (1, 1), 0, 0, 0, *self._outside(job))
             at += spot.channels
 
     def channel_shuffle(self, job: Job, inputs: list[int], output: int) -> None:
         self.program.channel_shuffle(job.name, inputs[0], output, _attrs(job)["groups"])
 
     def subsample(self, job: Job, inputs: list[int], output: int) -> None:
-        self.program.copy(job.name, inputs[0], output, _attrs(job)["stride"], 0, 0, 0)
+        self.program.copy(job.name, inputs[0], output, _attrs(job)["stride"], 0, 0, 0, *self._outside(job))
 
     def pad(self, job: Job, inputs: list[int], output: int) -> None:
         (top, _, left, _), (front, _) = _attrs(job)["padding"], _attrs(job)["channels"]
-        self.program.copy(job.name, inputs[0], output, (1, 1), top, left, front)
+        self.program.copy(job.name, inputs[0], output, (1, 1), top, left, front, *self._outside(job))
+
+    def quantize(self, job: Job, inputs: list[int], output: int) -> None:
+        codes = self.codes[job.name]
+        self.program.quantize(job.name, inputs[0], output, codes.scale, (codes.zero_point, 0, codes.high))
+
+    def dequantize(self, job: Job, inputs: list[int], output: int) -> None:
+        codes = self.codes[job.inputs[0]]
+        self.program.dequantize(job.name, inputs[0], output, codes.scale, codes.zero_point)
+
+    def integer_conv2d(self, job: Job, inputs: list[int], output: int) -> None:
+        a, layer = _attrs(job), self._layer(job)
+        geometry = (a["stride"], a["padding"], a["dilation"], a["groups"])
+        end = (self.codes[job.inputs[0]].zero_point, *self._clamp(job))
+        self.program.integer_conv2d(job.name, inputs[0], output, *layer, *geometry, end)
+
+    def integer_linear(self, job: Job, inputs: list[int], output: int) -> None:
+        codes, bias, factors = self._layer(job)
+        codes = _ordered(codes, self.layout.columns.get(job.node.name))
+        end = (self.codes[job.inputs[0]].zero_point, *self._clamp(job))
+        self.program.integer_linear(job.name, inputs[0], output, codes, bias, factors, end)
+
+    def integer_add(self, job: Job, inputs: list[int], output: int) -> None:
+        sources = [self.codes[name] for name in job.inputs]
+        factors = [float(multiplier(source.scale, self.codes[job.name].scale)) for source in sources]
+        zeros = [source.zero_point for source in sources]
+        self.program.integer_add(job.name, inputs, output, zeros, factors, self._clamp(job))
+
+    def integer_mean(self, job: Job, inputs: list[int], output: int) -> None:
+        a, source, target = _attrs(job), self.codes[job.inputs[0]], self.codes[job.name]
+        window = (a.get("kernel", (1, 1)), a.get("stride", (1, 1)), a.get("padding", (0, 0, 0, 0)))
+        constants = ((source.scale, target.scale), source.zero_point, self._clamp(job), "kernel" not in a)
+        self.program.integer_mean(job.name, inputs[0], output, *constants, *window, a.get("count_include_pad", True))
+
+    def lookup(self, job: Job, inputs: list[int], output: int) -> None:
+        """A table from the file; a rescaling of at most 256 codes is one, too."""
+        table, source = np.zeros(256, np.uint8), self.codes[job.inputs[0]]
+        if job.node.op == "lookup":
+            table[: source.high + 1] = self._vector(job, "table")
+        else:
+            all_codes = np.arange(source.high + 1) - source.zero_point
+            factor = multiplier(source.scale, self.codes[job.name].scale)
+            table[: source.high + 1] = requantize(all_codes, factor, *self._clamp(job))
+        self.program.lookup(job.name, inputs[0], output, table)
+
+    def _layer(self, job: Job) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """A layer's codes, its integer biases and its multipliers, the last two ``(outputs,)``."""
+        weight, source, target = self.graph.weights[job.node.weights["weight"]], job.inputs[0], job.name
+        assert isinstance(weight, Integer)
+        outputs = weight.shape[0]
+        factors = multipliers(self.codes[source].scale, weight.scales, self.codes[target].scale)
+        bias = np.zeros(outputs, np.int32)
+        if "bias" in job.node.weights:
+            bias = integer_bias(self._vector(job, "bias"), self.codes[source].scale, weight.scales)
+        return weight.codes, bias, np.ascontiguousarray(np.broadcast_to(factors, (outputs,)))
+
+    def _clamp(self, job: Job) -> tuple[int, int, int]:
+        a = _attrs(job)
+        return self.codes[job.name].zero_point, a["low"], a["high"]
 
 
 def _attrs(job: Job) -> dict[str, Any]:
@@ -147,16 +210,17 @@ def native_weight(form: Form, columns: tuple[int, ...] | None = None) -> Any:
         columns: if given, the ``(H, W, C)`` of the map a fully connected layer reads: its columns stand in CHW order
             and are brought into HWC order.
     """
-
-    def ordered(array: np.ndarray) -> np.ndarray:
-        if columns is not None:
-            height, width, channels = columns
-            array = array.reshape(-1, channels, height * width).swapaxes(1, 2).reshape(array.shape)
-        return np.ascontiguousarray(array)
-
     if isinstance(form, Codebook):
-        return native.Weight.codebook(form.centroids.astype(np.float32), ordered(form.indices))
-    return native.Weight.dense(ordered(form.dense()))
+        return native.Weight.codebook(form.centroids.astype(np.float32), _ordered(form.indices, columns))
+    return native.Weight.dense(_ordered(form.dense(), columns))
+
+
+def _ordered(array: np.ndarray, columns: tuple[int, ...] | None) -> np.ndarray:
+    """A fully connected weight with its columns from CHW in HWC order, if ``columns`` is given."""
+    if columns is not None:
+        height, width, channels = columns
+        array = array.reshape(-1, channels, height * width).swapaxes(1, 2).reshape(array.shape)
+    return np.ascontiguousarray(array)
 
 
 #: Operator to the method that emits it; slices of channels are always views.
@@ -180,6 +244,15 @@ _EMIT: dict[str, Callable[[_Compiler, Job, list[int], int], None]] = {
     "channel_shuffle": _Compiler.channel_shuffle,
     "subsample": _Compiler.subsample,
     "pad": _Compiler.pad,
+    "quantize": _Compiler.quantize,
+    "dequantize": _Compiler.dequantize,
+    "integer_conv2d": _Compiler.integer_conv2d,
+    "integer_linear": _Compiler.integer_linear,
+    "integer_add": _Compiler.integer_add,
+    "integer_avg_pool": _Compiler.integer_mean,
+    "integer_global_avg_pool": _Compiler.integer_mean,
+    "rescale": _Compiler.lookup,
+    "lookup": _Compiler.lookup,
     **dict.fromkeys(
         ("relu", "clip", "leaky_relu", "sigmoid", "tanh", "hard_sigmoid", "hard_swish", "silu", "gelu", "sign", "abs"),
         _Compiler.unary,

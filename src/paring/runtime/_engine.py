@@ -15,7 +15,7 @@ from paring.graph import Graph
 from paring.runtime._compile import compile_graph
 from paring.runtime.reference import checked_inputs
 
-ISAS = ("scalar", "avx2", "avx512")
+ISAS = ("scalar", "avx2", "avx512", "avx512vnni")
 
 
 @dataclass(frozen=True)
@@ -39,14 +39,14 @@ class Engine:
     """A compiled network.
 
     Weights are packed for the kernels from their forms once, here. Answers are the same bits for any batch size and any
-    number of threads; between instruction sets they differ by rounding. Calls from several Python threads wait for
-    one another; the interpreter lock is released while the network runs.
+    number of threads. Between instruction sets, operators on floats differ by rounding; those on codes do not. Calls
+    from several Python threads wait for one another; the interpreter lock is released while the network runs.
 
     Args:
         graph: a graph that :meth:`paring.graph.Graph.validate` accepts; not changed, not kept.
         threads: how many threads a run uses, 1 to 256.
-        isa: ``scalar``, ``avx2`` or ``avx512``; default is the environment variable ``PARING_ISA``, else the best this
-            processor has.
+        isa: ``scalar``, ``avx2``, ``avx512`` or ``avx512vnni``; default is the environment variable ``PARING_ISA``,
+            else the best this processor has.
         sparse: ``auto`` computes a layer from its non-zero weights where that is estimated to be faster, ``always``
             wherever there is a kernel for it, ``never`` nowhere.
 

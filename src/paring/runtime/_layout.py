@@ -21,20 +21,31 @@ _IN_PLACE = {
     *("relu", "clip", "leaky_relu", "sigmoid", "tanh", "hard_sigmoid", "hard_swish", "silu", "gelu"),
     *("sign", "abs"),
     *("scale_shift", "prelu", "softmax", "add", "mul"),
+    *("rescale", "lookup", "integer_add"),
 }
+
+
+_FULLY_CONNECTED = ("linear", "integer_linear")
 
 
 @dataclass
 class Buffer:
-    """Memory for one or more values: ``size`` floats per image, alive from step ``first`` to step ``last``."""
+    """Memory for one or more values: ``elements`` per image, alive from step ``first`` to step ``last``."""
 
-    size: int
+    elements: int
     first: int
     place: str = "arena"
     last: int = -1
     #: Floats from the arena's start, or the number of the input or output.
     offset: int = 0
+    #: Whether the elements are codes of a byte each, not floats.
+    codes: bool = False
     names: list[str] = field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        """Floats per image, the last one perhaps not full of codes."""
+        return -(-self.elements // 4) if self.codes else self.elements
 
 
 @dataclass(frozen=True)
@@ -55,7 +66,7 @@ class Spot:
 
     def flat(self) -> Spot:
         """The same memory as a vector; the value must be whole."""
-        return Spot(self.buffer, 0, 1, 1, self.height * self.width * self.channels, self.buffer.size)
+        return Spot(self.buffer, 0, 1, 1, self.height * self.width * self.channels, self.buffer.elements)
 
 
 @dataclass
@@ -96,6 +107,7 @@ def lay_out(graph: Graph, jobs: list[Job], shapes: Mapping[str, tuple[int, ...]]
 class _Planner:
     def __init__(self, graph: Graph, jobs: list[Job], shapes: Mapping[str, tuple[int, ...]]) -> None:
         self.graph, self.jobs, self.shapes = graph, jobs, shapes
+        self.codes = graph.codes()
         self.spots: dict[str, Spot] = {}
         self.buffers: list[Buffer] = []
         self.columns: dict[str, tuple[int, ...]] = {}
@@ -129,7 +141,7 @@ class _Planner:
 
     def _own(self, name: str, step: int, place: str = "arena", number: int = 0) -> Spot:
         height, width, channels = hwc(self.shapes[name])
-        buffer = Buffer(height * width * channels, step, place, step, number)
+        buffer = Buffer(height * width * channels, step, place, step, number, name in self.codes)
         self.buffers.append(buffer)
         return Spot(buffer, 0, height, width, channels, channels)
 
@@ -183,7 +195,9 @@ class _Planner:
             self._place(job.name, source.flat())
             return True
         readers = self.readers.get(job.name, [])
-        weights_only = all(r.node.op == "linear" and r.inputs[0] == job.name and len(r.inputs) == 1 for r in readers)
+        weights_only = all(
+            r.node.op in _FULLY_CONNECTED and r.inputs[0] == job.name and len(r.inputs) == 1 for r in readers
+        )
         if not weights_only or job.name in self.graph.outputs:
             return False
         self.columns.update({reader.node.name: hwc(self.shapes[job.inputs[0]]) for reader in readers})

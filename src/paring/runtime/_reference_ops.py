@@ -25,7 +25,7 @@ def _count(size: int, span: int, stride: int, before: int, after: int, ceil: boo
     return steps + 1
 
 
-def _taps(
+def taps(
     x: np.ndarray, kernel: tuple[int, int], attrs: Attrs, fill: float
 ) -> Iterator[tuple[int, int, np.ndarray, np.ndarray]]:
     """For each kernel position ``(i, j)``: what every window sees there, ``(N, OH, OW, C)``, and whether that is inside
@@ -49,7 +49,7 @@ def conv2d(attrs: Attrs, inputs: Inputs, weights: Weights) -> np.ndarray:
     weight, groups = weights["weight"], attrs["groups"]
     out, per_group = weight.shape[:2]
     result: Any = np.float32(0)
-    for i, j, seen, _ in _taps(inputs[0], weight.shape[2:], attrs, 0.0):
+    for i, j, seen, _ in taps(inputs[0], weight.shape[2:], attrs, 0.0):
         parts = []
         for group in range(groups):
             channels = seen[..., group * per_group : (group + 1) * per_group]
@@ -164,7 +164,7 @@ def absolute(attrs: Attrs, inputs: Inputs, weights: Weights) -> np.ndarray:
 def max_pool(attrs: Attrs, inputs: Inputs, weights: Weights) -> np.ndarray:
     """Largest value inside each window; a window wholly outside the image gives minus infinity."""
     result: Any = np.float32(-np.inf)
-    for _, _, seen, _ in _taps(inputs[0], attrs["kernel"], attrs, -np.inf):
+    for _, _, seen, _ in taps(inputs[0], attrs["kernel"], attrs, -np.inf):
         result = np.maximum(result, seen)
     return result
 
@@ -173,16 +173,22 @@ def avg_pool(attrs: Attrs, inputs: Inputs, weights: Weights) -> np.ndarray:
     """Mean of each window; with ``count_include_pad`` the divisor counts padding, but never what ceil_mode adds."""
     x, kernel = inputs[0], attrs["kernel"]
     total, inside = np.float32(0), np.float32(0)
-    for _, _, seen, mask in _taps(x, kernel, attrs, 0.0):
+    for _, _, seen, mask in taps(x, kernel, attrs, 0.0):
         total, inside = total + seen, inside + mask.astype(np.float32)
     if not attrs["count_include_pad"]:
         return total / inside[..., None]
-    top, bottom, left, right = attrs["padding"]
-    rows = np.arange(total.shape[1]) * attrs["stride"][0] - top
-    cols = np.arange(total.shape[2]) * attrs["stride"][1] - left
-    tall = np.minimum(rows + kernel[0], x.shape[1] + bottom) - rows
-    wide = np.minimum(cols + kernel[1], x.shape[2] + right) - cols
-    return total / (tall[:, None] * wide[None, :]).astype(np.float32)[..., None]
+    return total / window_counts(attrs, x.shape[1], x.shape[2]).astype(np.float32)[..., None]
+
+
+def window_counts(attrs: Attrs, height: int, width: int) -> np.ndarray:
+    """How many pixels each window of a pool averages over, padding included, ``(OH, OW)``."""
+    kernel, (top, bottom, left, right) = attrs["kernel"], attrs["padding"]
+    ceil = attrs["ceil_mode"]
+    rows = np.arange(_count(height, kernel[0], attrs["stride"][0], top, bottom, ceil)) * attrs["stride"][0] - top
+    cols = np.arange(_count(width, kernel[1], attrs["stride"][1], left, right, ceil)) * attrs["stride"][1] - left
+    tall = np.minimum(rows + kernel[0], height + bottom) - rows
+    wide = np.minimum(cols + kernel[1], width + right) - cols
+    return tall[:, None] * wide[None, :]
 
 
 def adaptive_avg_pool(attrs: Attrs, inputs: Inputs, weights: Weights) -> np.ndarray:

@@ -1,6 +1,7 @@
 """The reference interpreter: every operator in NumPy, slow and obviously right; the judge of the native engine.
 
-Arrays carry the batch in front: ``(N, H, W, C)`` or ``(N, F)``. Arithmetic is float32 throughout.
+Arrays carry the batch in front: ``(N, H, W, C)`` or ``(N, F)``. Arithmetic on floats is float32 throughout; values that
+are codes are uint8 arrays and go through the functions of ``_reference_integer.py``.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from paring.errors import ArgumentError
-from paring.graph import Graph
+from paring.graph import INTEGER_OPS, Graph
+from paring.runtime import _reference_integer as integer
 from paring.runtime import _reference_ops as ops
 
 Function = Callable[[Mapping[str, Any], list[np.ndarray], Mapping[str, np.ndarray]], np.ndarray]
 
-#: Operator to ``(attrs, inputs, dense weights) -> output``; one row for each of paring.graph.OPS.
+#: Operator to ``(attrs, inputs, dense weights) -> output``; one row for each of paring.graph.OPS that computes floats.
 FUNCTIONS: dict[str, Function] = {
     "conv2d": ops.conv2d,
     "conv_transpose2d": ops.conv_transpose2d,
@@ -72,8 +74,10 @@ def run(graph: Graph, x: np.ndarray | Mapping[str, np.ndarray]) -> np.ndarray | 
 
 
 def steps(graph: Graph, x: np.ndarray | Mapping[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
-    """Every value's name and array, inputs first, in the order in which they are made; arguments as for :func:`run`."""
-    graph.validate()
+    """Every value's name and array, inputs first, in the order in which they are made; arguments as for :func:`run`.
+    Codes come as uint8 (:meth:`paring.graph.Graph.codes` says what they stand for), all else as float32.
+    """
+    codes = graph.codes()
     values = checked_inputs(graph, x)
     yield from values.items()
     weights = {name: form.dense() for name, form in graph.weights.items()}
@@ -81,7 +85,16 @@ def steps(graph: Graph, x: np.ndarray | Mapping[str, np.ndarray]) -> Iterator[tu
         inputs = [values[name] for name in node.inputs]
         own = {role: weights[name] for role, name in node.weights.items()}
         with np.errstate(all="ignore"):  # infinities and NaN in strangers' files are values like others
-            values[node.name] = FUNCTIONS[node.op](node.attrs, inputs, own).astype(np.float32, copy=False)
+            if node.op in INTEGER_OPS:
+                read = [codes[name] for name in node.inputs if name in codes]
+                forms = {role: graph.weights[name] for role, name in node.weights.items()}
+                call = integer.Call(node.attrs, inputs, read, forms, codes.get(node.name))
+                values[node.name] = integer.FUNCTIONS[node.op](call)
+            elif node.name in codes:
+                function = FUNCTIONS[node.op]
+                values[node.name] = integer.moved(function, node.attrs, inputs, codes[node.name])
+            else:
+                values[node.name] = FUNCTIONS[node.op](node.attrs, inputs, own).astype(np.float32, copy=False)
         yield node.name, values[node.name]
 
 
