@@ -2,6 +2,9 @@
 
 from paring.capture._capture import capture as capture
 from paring.capture._capture import unused as unused
+from paring.capture._norm_statistics import BatchNorm as BatchNorm
+from paring.capture._norm_statistics import norm_statistics as norm_statistics
+from paring.capture._norms import batch_norms as batch_norms
 from paring.capture._rebuild import Rebuilt as Rebuilt
 from paring.capture._rebuild import rebuild as rebuild
 from paring.capture._tally import tally as tally

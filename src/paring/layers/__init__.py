@@ -16,6 +16,16 @@ from paring.layers._folding import scale_and_shift as scale_and_shift
 from paring.layers._im2col import col2im as col2im
 from paring.layers._im2col import conv2d_gemm as conv2d_gemm
 from paring.layers._im2col import im2col as im2col
+from paring.layers._integer import TensorCodes as TensorCodes
+from paring.layers._integer import clamp_codes as clamp_codes
+from paring.layers._integer import dequantize_codes as dequantize_codes
+from paring.layers._integer import integer_addition as integer_addition
+from paring.layers._integer import integer_layer as integer_layer
+from paring.layers._integer import integer_weight as integer_weight
+from paring.layers._integer import lookup_codes as lookup_codes
+from paring.layers._integer import quantize_codes as quantize_codes
+from paring.layers._integer import rescale_factor as rescale_factor
+from paring.layers._integer import round_through as round_through
 from paring.layers._lrn import LocalResponseNorm as LocalResponseNorm
 from paring.layers._lrn import local_response_norm as local_response_norm
 from paring.layers._popcount import pack_signs as pack_signs

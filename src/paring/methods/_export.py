@@ -12,11 +12,12 @@ from paring.errors import CheckpointError
 from paring.forms import Dense, Form
 from paring.methods._select import FormParametrization, attach, parametrization, places, value
 from paring.methods.half import Half
+from paring.methods.movement import Moving
 from paring.methods.pruning import Pruned
 from paring.methods.weight_sharing import Shared
 
 #: Every trainable form by its kind. A new method adds a row.
-TRAINABLE: dict[str, type[Any]] = {form.kind: form for form in (Pruned, Shared, Half)}
+TRAINABLE: dict[str, type[Any]] = {form.kind: form for form in (Pruned, Moving, Shared, Half)}
 
 
 def forms(module: nn.Module) -> dict[str, Form]:

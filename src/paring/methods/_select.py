@@ -34,7 +34,7 @@ def places(module: nn.Module) -> dict[str, Place]:
     found: dict[str, Place] = {}
     seen: set[int] = set()
     for path, child in module.named_modules():
-        if isinstance(child, parametrize.ParametrizationList) or path.split(".parametrizations")[0] != path:
+        if isinstance(child, parametrize.ParametrizationList) or ".parametrizations." in f".{path}.":
             continue
         held = dict(child.named_parameters(recurse=False))
         if parametrize.is_parametrized(child):

@@ -22,7 +22,9 @@ from torch import Tensor, nn
 
 from paring.errors import ArgumentError
 from paring.forms import Codebook
-from paring.methods._clustering import checked_centroids, initial_centroids, lloyd, nearest
+from paring.methods._clustering import boundaries, initial_centroids, lloyd, nearest
+from paring.methods._exact_kmeans import exact_kmeans, symbols_between
+from paring.methods._kmeans_reference import checked_centroids
 from paring.methods._select import FormParametrization, attach, parametrization, places, select, value
 from paring.methods.half import round_half
 
@@ -40,7 +42,7 @@ def share_values(
         seed: for ``random``.
 
     Returns:
-        centroids, float64 ascending, shape ``(<= k,)``, empty if every weight is zero; and int64 indices of the
+        centroids, float64 ascending, shape ``(<= k,)``, empty if every weight is zero; and int32 indices of the
         weight's shape, 0 for a zero weight and ``i + 1`` for ``centroids[i]``.
 
     Raises:
@@ -48,13 +50,21 @@ def share_values(
     """
     k = checked_centroids(k)
     weight = np.asarray(weight)
-    survivors = weight[weight != 0].astype(np.float64)
-    indices = np.zeros(weight.shape, np.int64)
+    alive = weight != 0
+    survivors = weight[alive]
+    indices = np.zeros(weight.shape, np.int32)
     if not survivors.size:
         return np.zeros(0), indices
-    centroids = lloyd(survivors, initial_centroids(survivors, k, init, seed), penalty)
-    symbols = nearest(survivors, centroids, symbol_price(survivors, centroids, penalty))
-    indices[weight != 0] = symbols + 1
+    if init == "exact" and not penalty:
+        centroids = exact_kmeans(survivors, k)
+        edges = boundaries(centroids, np.zeros(len(centroids)))
+    else:
+        survivors = survivors.astype(np.float64)
+        centroids = lloyd(survivors, initial_centroids(survivors, k, init, seed), penalty)
+        price = symbol_price(survivors, centroids, penalty)
+        edges = boundaries(centroids, np.zeros(len(centroids)) if price is None else price)
+    indices[alive] = symbols_between(survivors, edges)
+    indices[alive] += 1
     return centroids, indices
 
 

@@ -1,0 +1,89 @@
+"""The float and the quantised network side by side, so that a layer can be tuned on what it will see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from paring.capture import rebuild
+from paring.forms import Integer
+from paring.graph import Codes, Node
+from paring.methods._emit import Plan
+from paring.methods._roles import ROUNDING, WEIGHTED
+from paring.methods.bias_correction import correct_empirically
+
+#: ``(node, its float input, its input in the quantised network, its float answer)``; may change the plan.
+Tune = Callable[[Node, Tensor, Tensor, Tensor], None]
+
+
+def fake_quantize(x: Tensor, codes: Codes) -> Tensor:
+    """``x`` as its codes will stand for it, in float."""
+    scaled = torch.round(x / codes.scale).add_(codes.zero_point).clamp_(0, codes.high)
+    return scaled.sub_(codes.zero_point).mul_(codes.scale)
+
+
+@torch.no_grad()
+def walk(plan: Plan, images: Tensor, tune: Tune | None = None, correct: bool = False) -> dict[str, float]:
+    """Run both networks over the images at once, layer by layer.
+
+    The quantised one is simulated with real numbers, which differs from its integers by the rounding of float32 alone.
+    Both networks' maps that are still to be read are held for all images.
+
+    Args:
+        plan: read at each node, so that what ``tune`` decides there counts from there on.
+        images: ``(N, C, H, W)`` or ``(N, F)``, prepared.
+        tune: called at each layer with integer weights, before its answer in the quantised network is computed.
+        correct: move each such layer's bias by the mean of what its answers are off.
+
+    Returns:
+        node name to the signal-to-quantisation-noise ratio of its answer, in decibels,
+        ``10 log10(sum y^2 / sum (y - y~)^2)``, for every such layer.
+    """
+    network = rebuild(plan.graph)
+    roles = plan.roles
+    last = {name: node.name for node in plan.graph.nodes for name in node.inputs}
+    if images.ndim == 3:
+        images = images.unsqueeze(2)
+    real = {next(iter(plan.graph.inputs)): images}
+    seen = dict(real)
+    ratios: dict[str, float] = {}
+    own = {roles.settled(node.name) for node in plan.graph.nodes if roles.role[node.name] in ROUNDING}
+    for node in plan.graph.nodes:
+        exact = [real[name] for name in node.inputs]
+        on_codes = roles.role[node.name] in (*ROUNDING, "move")
+        rough = [
+            fake_quantize(seen[name], plan.codes[name]) if on_codes and not roles.is_codes(name) else seen[name]
+            for name in node.inputs
+        ]
+        answer = network.compute(node, *exact)
+        if node.op in WEIGHTED and node.name in roles.bits:
+            if tune is not None:
+                tune(node, exact[0], rough[0], answer)
+            noisy = network.compute(node, *rough, weights=quantised_weights(node, plan))
+            if correct:
+                noisy += correct_empirically(plan, node, answer, noisy)
+            noise, signal = float((answer - noisy).norm()) ** 2, float(answer.norm()) ** 2
+            ratios[node.name] = 10 * float(np.log10(max(signal, 1e-300) / max(noise, 1e-300)))
+        else:
+            noisy = network.compute(node, *rough)
+        if node.name in own:
+            noisy = fake_quantize(noisy, plan.codes[node.name])
+        real[node.name], seen[node.name] = answer, noisy
+        for name in set(node.inputs):
+            if last[name] == node.name:
+                del real[name], seen[name]
+    return ratios
+
+
+def quantised_weights(node: Node, plan: Plan) -> dict[str, Tensor]:
+    """A layer's weight and bias as the plan has them, by role, float32."""
+    weight = torch.from_numpy(plan.weights[node.weights["weight"]].dense())
+    return {"weight": weight, "bias": torch.from_numpy(plan.biases[node.name].astype(np.float32))}
+
+
+def scales_of(form: Integer, outputs: int) -> Tensor:
+    """A form's scales, one for each output, float32 ``(outputs,)``."""
+    return torch.from_numpy(np.broadcast_to(form.scales, (outputs,)).copy())
