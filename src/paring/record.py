@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from paring.errors import CheckpointError
 
@@ -166,6 +166,58 @@ class Record:
             return cls.from_json(path.read_bytes())
         except OSError as error:
             raise CheckpointError("no record of a run", where=path, found=error.strerror) from None
+
+
+@dataclass
+class Training:
+    """A training run: what ``training.json`` in its folder says, for the report.
+
+    Attributes:
+        title: what was trained.
+        settings: hyper-parameters and what else the result depends on, JSON values.
+        about: what else there is to say (``network``, ``data``, ``command``), JSON values.
+        history: one mapping for each epoch: ``epoch``, ``step`` (done so far), ``train_loss``, ``rate``, ``seconds``,
+            ``images_per_second`` and ``score``, a mapping of what was evaluated (``error``, ``loss``).
+        processes: how many trained together.
+        done: False while it runs, and after it was stopped.
+    """
+
+    NAME: ClassVar[str] = "training.json"
+
+    title: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    about: dict[str, Any] = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    processes: int = 1
+    done: bool = False
+
+    def to_json(self) -> str:
+        """Indented JSON with a ``version`` field."""
+        return json.dumps({"version": VERSION, **asdict(self)}, indent=1, allow_nan=False) + "\n"
+
+    @classmethod
+    def load(cls, path: str | Path) -> Training:
+        """The record in a file, or in a run folder's ``training.json``.
+
+        Raises:
+            CheckpointError: if there is none, it cannot be read or is of another version.
+        """
+        path = Path(path)
+        if path.is_dir():
+            path = path / cls.NAME
+        try:
+            values = json.loads(path.read_bytes())
+            version = values.pop("version")
+        except OSError as error:
+            raise CheckpointError("no record of a training run", where=path, found=error.strerror) from None
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            raise CheckpointError("not a record of a training run", where=path, found=error) from None
+        if version != VERSION:
+            raise CheckpointError("record has another version", where=path, found=version, expected=VERSION)
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise CheckpointError("record lacks a field or has one too many", where=path, found=error) from None
 
 
 def _restored(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,8 @@ def make(**changes):
 def test_an_epoch_is_every_image_once_in_a_shuffled_order():
     data, images = make(mean=(0.5, 0.25), std=(0.5, 2.0))
     seen = []
-    for x, y in data.epoch(0):
+    for x, y, places, _ in data.epoch(0):
+        assert places.tolist() == y.tolist()  # the labels of these images are their places
         expected = (images[y].transpose(0, 3, 1, 2) / 255 - np.array([0.5, 0.25])[:, None, None]) / np.array(
             [0.5, 2.0]
         )[:, None, None]
@@ -28,19 +29,19 @@ def test_an_epoch_is_every_image_once_in_a_shuffled_order():
 @pytest.mark.parametrize("augment", ["none", "strong"])
 def test_the_order_depends_on_seed_and_epoch_alone(augment):
     data, _ = make(augment=augment)
-    first = [(x.numpy().tobytes(), y.tolist()) for x, y in data.epoch(2)]
+    first = [(x.numpy().tobytes(), y.tolist()) for x, y, *_ in data.epoch(2)]
     list(data.epoch(0))
     torch.manual_seed(99)
-    assert [(x.numpy().tobytes(), y.tolist()) for x, y in data.epoch(2)] == first
+    assert [(x.numpy().tobytes(), y.tolist()) for x, y, *_ in data.epoch(2)] == first
     for start in (1, 7, 8, 9, 11, 12):
-        assert [(x.numpy().tobytes(), y.tolist()) for x, y in data.epoch(2, start)] == first[start:]
-    assert [y.tolist() for _, y in data.epoch(3)] != [y for _, y in first]
-    assert [y.tolist() for _, y in make(seed=2)[0].epoch(2)] != [y for _, y in first]
+        assert [(x.numpy().tobytes(), y.tolist()) for x, y, *_ in data.epoch(2, start)] == first[start:]
+    assert [y.tolist() for _, y, *_ in data.epoch(3)] != [y for _, y in first]
+    assert [y.tolist() for _, y, *_ in make(seed=2)[0].epoch(2)] != [y for _, y in first]
 
 
 def test_channels_last_changes_the_layout_only():
     plain, layout = make(augment="light")[0], make(augment="light", channels_last=True)[0]
-    for (a, _), (b, _) in zip(plain.epoch(0), layout.epoch(0), strict=True):
+    for (a, *_), (b, *_) in zip(plain.epoch(0), layout.epoch(0), strict=True):
         assert torch.equal(a, b)
         assert b.is_contiguous(memory_format=torch.channels_last)
 

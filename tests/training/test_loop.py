@@ -89,7 +89,7 @@ def test_a_plain_loop_gives_the_same_bits():
     velocity = [torch.zeros_like(p) for p in judge.parameters()]
     step = 0
     for epoch in range(2):
-        for images, labels in data.epoch(epoch):
+        for images, labels, *_ in data.epoch(epoch):
             judge.zero_grad()
             F.cross_entropy(judge(images), labels).backward()
             lr = 0.1 * min(1, (step + 1) / 4) * (1 if step < 6 else 0.1 if step < 9 else 0.01)
@@ -169,7 +169,7 @@ def test_distillation_is_its_formula():
     torch.manual_seed(0)
     net, teacher = nn.Linear(4, 3), nn.Linear(4, 3)
     x, y = torch.randn(5, 4), torch.tensor([0, 1, 2, 0, 1])
-    found = training.distillation(teacher, temperature=3.0, weight=0.6)(net, x, y)
+    found = training.distillation(teacher, temperature=3.0, weight=0.6)(net, training.Batch(x, y, torch.arange(5)))
     z, t = net(x).detach().double().numpy(), teacher(x).detach().double().numpy()
 
     def softmax(a):

@@ -11,5 +11,7 @@ function ``read(where, split) -> Source`` and give it a row in ``KINDS`` of ``_l
 
 from paring.data._dataset import Dataset as Dataset
 from paring.data._idx import read_idx as read_idx
+from paring.data._listing import Listing as Listing
+from paring.data._listing import listing as listing
 from paring.data._load import KINDS as KINDS
 from paring.data._load import load as load

@@ -86,6 +86,8 @@ class Source:
         place: sample number to words for an error (``train.parquet, row 7``).
         pixels: uint8 ``(N, H, W, C)`` where the source holds plain pixels; ``fetch`` is then not used.
         whole: True if the source has no test part of its own, so that one must be held out.
+        blocks: int64 ``(B,)``, the first sample of each stretch that is stored together and cheapest to read as one
+            (a row group of a Parquet file); ``None`` where any order costs the same.
     """
 
     labels: np.ndarray
@@ -94,6 +96,7 @@ class Source:
     fetch: Callable[[np.ndarray], list[bytes | Path]] = field(default=lambda numbers: [])
     pixels: np.ndarray | None = None
     whole: bool = False
+    blocks: np.ndarray | None = None
 
 
 def held_out(labels: np.ndarray) -> np.ndarray:

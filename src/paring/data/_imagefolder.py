@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,7 @@ def _source(folders: list[Path], named_by: Path, whole: bool) -> Source:
     classes = tuple(path.name for path in _class_folders(named_by))
     if not classes:
         raise DataError("folder has no class folders", where=named_by, expected="one sub-folder of images per class")
-    paths: list[Path] = []
+    files = _Files()
     labels: list[int] = []
     for folder in folders:
         for class_folder in _class_folders(folder):
@@ -43,18 +44,47 @@ def _source(folders: list[Path], named_by: Path, whole: bool) -> Source:
                 raise DataError(
                     "class is not among the training classes", where=class_folder, expected=f"a folder of {named_by}"
                 )
-            images = sorted(path for path in class_folder.iterdir() if path.suffix.lower() in SUFFIXES)
-            if not images:
+            count = files.add(class_folder)
+            if not count:
                 raise DataError("class folder has no images", where=class_folder, expected=", ".join(sorted(SUFFIXES)))
-            paths += images
-            labels += [classes.index(class_folder.name)] * len(images)
+            labels += [classes.index(class_folder.name)] * count
+    files.close()
     return Source(
         np.array(labels, np.int64),
         classes,
-        lambda number: str(paths[number]),
-        lambda numbers: [paths[number] for number in numbers],
+        lambda number: str(files.path(number)),
+        lambda numbers: [files.path(int(number)) for number in numbers],
         whole=whole,
     )
+
+
+class _Files:
+    """Many paths in little memory: the names as one string of bytes, about 30 a file where a Path takes 500."""
+
+    def __init__(self) -> None:
+        self.folders: list[Path] = []
+        self.counts: list[int] = []
+        self.names: list[bytes] = []
+        self.blob, self.ends, self.starts = b"", np.zeros(1, np.int64), np.zeros(1, np.int64)
+
+    def add(self, folder: Path) -> int:
+        """Take a folder's images, in alphabetical order; returns how many."""
+        with os.scandir(folder) as entries:
+            found = sorted(entry.name for entry in entries if Path(entry.name).suffix.lower() in SUFFIXES)
+        self.folders.append(folder)
+        self.counts.append(len(found))
+        self.names += [os.fsencode(name) for name in found]
+        return len(found)
+
+    def close(self) -> None:
+        self.blob = b"".join(self.names)
+        self.ends = np.cumsum([0, *map(len, self.names)])
+        self.starts = np.cumsum([0, *self.counts])
+        self.names = []
+
+    def path(self, number: int) -> Path:
+        folder = self.folders[int(np.searchsorted(self.starts, number, "right")) - 1]
+        return folder / os.fsdecode(self.blob[self.ends[number] : self.ends[number + 1]])
 
 
 def _class_folders(folder: Path) -> list[Path]:

@@ -72,21 +72,32 @@ class _Table:
         if labels.dtype.kind not in "iu":
             raise DataError("labels are not integers", where=f"{path}, column {label}", found=column.type)
         self.labels = labels.astype(np.int64)
+        counts = [self.file.metadata.row_group(group).num_rows for group in range(self.file.num_row_groups)]
+        self.groups = np.cumsum([0, *counts])
         self.classes = _class_names(schema.metadata or {}, label)
 
     def images(self, rows: np.ndarray) -> list[bytes]:
-        """The encoded images of these rows (ascending), reading one batch of the column at a time."""
+        """The encoded images of these rows (ascending); reads the row groups they are in, a batch at a time."""
         found: list[bytes] = []
-        start = 0
         try:
-            for batch in self.file.iter_batches(batch_size=1024, columns=[self.image]):
-                mine = rows[(rows >= start) & (rows < start + len(batch))] - start
-                values = batch.column(0).take(_arrow_index(mine)).to_pylist() if len(mine) else []
-                for row, value in zip(mine, values, strict=True):
-                    found.append(self._bytes(value, start + int(row)))
-                start += len(batch)
+            for group, (start, stop) in enumerate(zip(self.groups, self.groups[1:], strict=False)):
+                mine = rows[(rows >= start) & (rows < stop)]
+                if len(mine):
+                    found += self._group(group, int(start), mine)
         except (OSError, ValueError, NotImplementedError) as error:
             raise DataError("Parquet file is damaged", where=self.path, found=str(error).splitlines()[0]) from None
+        return found
+
+    def _group(self, group: int, start: int, rows: np.ndarray) -> list[bytes]:
+        found: list[bytes] = []
+        for batch in self.file.iter_batches(batch_size=1024, row_groups=[group], columns=[self.image]):
+            mine = rows[(rows >= start) & (rows < start + len(batch))] - start
+            values = batch.column(0).take(_arrow_index(mine)).to_pylist() if len(mine) else []
+            for row, value in zip(mine, values, strict=True):
+                found.append(self._bytes(value, start + int(row)))
+            start += len(batch)
+            if start > rows[-1]:
+                break
         return found
 
     def _bytes(self, value: Any, row: int) -> bytes:
@@ -115,7 +126,8 @@ def _source(tables: list[_Table], whole: bool) -> Source:
             found += table.images(numbers[(numbers >= start) & (numbers < stop)] - start)
         return found
 
-    return Source(labels, classes, place, fetch, whole=whole)
+    blocks = np.concatenate([start + table.groups[:-1] for start, table in zip(starts, tables, strict=False)])
+    return Source(labels, classes, place, fetch, whole=whole, blocks=blocks)
 
 
 def _column(path: Path, names: list[str], wanted: tuple[str, ...]) -> str:

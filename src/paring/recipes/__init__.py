@@ -8,4 +8,11 @@ from paring.recipes._settings import Phase as Phase
 from paring.recipes._settings import Settings as Settings
 from paring.recipes._settings import centroid_targets as centroid_targets
 from paring.recipes._settings import keep_targets as keep_targets
+from paring.recipes._teachers import Renormalised as Renormalised
+from paring.recipes._teachers import teacher as teacher
+from paring.recipes.channels import SmallerNetwork as SmallerNetwork
+from paring.recipes.channels import cut_channels as cut_channels
 from paring.recipes.deep_compression import deep_compression as deep_compression
+from paring.recipes.distillation import distil as distil
+from paring.recipes.specialists import predictions as predictions
+from paring.recipes.specialists import specialists as specialists

@@ -72,6 +72,7 @@ class Job:
             done.append(self._stage(stage))
         record = Record(
             recipe="deep-compression",
+            preset=self.settings.preset,
             network=self.name,
             data=self.sets.train.name,
             seed=self.seed,

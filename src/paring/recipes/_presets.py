@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from difflib import get_close_matches
 
 from paring.errors import ArgumentError
@@ -51,7 +52,7 @@ PRESETS: dict[str, Settings] = {
     "paper-lenet-300-100": _paper({"fc1": 0.08, "fc2": 0.09, "fc3": 0.26}, 64),
     "paper-lenet-5": _paper({"conv1": 0.66, "conv2": 0.12, "fc1": 0.08, "fc2": 0.19}, 32),
     "small-lenet-300-100": _small("light", 40, 40, 60, 10, keep=0.03),
-    "small-lenet-5": _small("light", 15, 20, 30, 5, keep=0.04),
+    "small-lenet-5": _small("light", 12, 12, 15, 3, keep=0.04),
     # For a network nobody has tuned this for: half of the weights, 64 values a layer, a small rate that does not undo
     # what was learnt, plain images.
     "gentle": Settings(
@@ -86,4 +87,4 @@ def preset(name: str) -> Settings:
     if name not in PRESETS:
         near = get_close_matches(name, PRESETS, 3, cutoff=0.4) or list(PRESETS)
         raise ArgumentError("no such preset", found=repr(name), expected=" or ".join(near))
-    return PRESETS[name]
+    return replace(PRESETS[name], preset=name)

@@ -61,6 +61,7 @@ class Settings:
         bits: width of stored centroids, and of biases and weights that are not shared: 32 or 16.
         penalty: price of a symbol's bit in the assignment, in units of the layer's variance; 0 is plain k-means.
         drop_idle: also drop weights that cannot change any answer on the training images.
+        preset: name of the preset these began with, or empty.
     """
 
     train: Phase
@@ -76,6 +77,7 @@ class Settings:
     bits: int = 32
     penalty: float = 0.0
     drop_idle: bool = False
+    preset: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Nested JSON values."""

@@ -139,25 +139,30 @@ class Clock:
 
 
 class Interruption:
-    """While it lasts, Ctrl-C only raises a flag, so that the step in hand can be finished and saved.
+    """While it lasts, Ctrl-C or a request to end (SIGTERM) only raises a flag, so that the step in hand can be
+    finished and saved.
 
     A second Ctrl-C interrupts at once. Outside the main thread, where Python delivers no signals, it does nothing.
+
+    Args:
+        patient: True lets every further Ctrl-C wait, too: among several processes the launcher passes it on, so that
+            one press can arrive twice.
     """
 
-    def __init__(self) -> None:
-        self.asked = False
-        self._before: Any = None
+    def __init__(self, patient: bool = False) -> None:
+        self.asked, self.patient = False, patient
+        self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interruption:
         if threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGINT, self._ask)
+            self._before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
+        if self.asked and number == signal.SIGINT and not self.patient:
             raise KeyboardInterrupt
         self.asked = True

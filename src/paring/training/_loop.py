@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from paring.errors import ArgumentError, TrainingError
-from paring.training._batches import Batches, derived_seed
+from paring.errors import DataError, TrainingError
+from paring.training._batches import Batch, Source, derived_seed
 from paring.training._checkpoint import Clock, Interruption
+from paring.training._loss import Loss, cross_entropy
 from paring.training._progress import Progress
-from paring.training._schedule import rate
-
-#: What a loss is: ``(network, images, labels) -> scalar``.
-Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
+from paring.training._schedule import Schedule, rate
+from paring.training._stepper import Stepper
+from paring.training._world import World, device_of
 
 
 @dataclass
@@ -41,78 +42,45 @@ class Position:
     seconds: float = 0.0
 
 
-def cross_entropy(smoothing: float = 0.0) -> Loss:
-    """Softmax cross-entropy, with label smoothing (Szegedy et al. 2016, arXiv 1512.00567, section 7)."""
+class Step(NamedTuple):
+    """What a step came to, for those who watch.
 
-    def loss(network: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-        return F.cross_entropy(network(images), labels, label_smoothing=smoothing)
-
-    return loss
-
-
-def distillation(teacher: nn.Module, temperature: float = 2.0, weight: float = 0.5, smoothing: float = 0.0) -> Loss:
-    """Cross-entropy mixed with the softened answers of a teacher (Hinton, Vinyals, Dean 2015, arXiv 1503.02531).
-
-    ``(1 - weight) CE(z, y) + weight T^2 CE(softmax(z / T), softmax(teacher / T))``.
-
-    Args:
-        teacher: a network in eval mode; not trained.
-        temperature: ``T``, positive.
-        weight: share of the teacher, 0..1.
-        smoothing: label smoothing of the first term.
+    Attributes:
+        number: of the step in the whole training, from 0.
+        loss: mean over the whole batch.
+        rate: learning rate of the optimiser's first group.
+        images: that all processes together have seen in this call of :func:`fit`.
+        seconds: since this call began to train.
     """
-    if not temperature > 0 or not 0 <= weight <= 1:
-        raise ArgumentError("distillation cannot be", found=f"temperature {temperature}, weight {weight}")
 
-    def loss(network: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-        answers = network(images)
-        hard = F.cross_entropy(answers, labels, label_smoothing=smoothing)
-        with torch.no_grad():
-            soft = F.softmax(teacher(images) / temperature, 1)
-        return (1 - weight) * hard + weight * temperature**2 * F.cross_entropy(answers / temperature, soft)
-
-    return loss
-
-
-def optimiser(
-    parameters: Iterable[nn.Parameter],
-    name: str = "sgd",
-    *,
-    rate: float = 0.01,
-    momentum: float = 0.9,
-    weight_decay: float = 0.0,
-) -> torch.optim.Optimizer:
-    """``sgd`` with momentum, or ``adam``.
-
-    Raises:
-        ArgumentError: on another name, or a rate that is not positive.
-    """
-    if not 0 < rate < math.inf:
-        raise ArgumentError("learning rate cannot be", found=rate, expected="a positive number")
-    wanted = [parameter for parameter in parameters if parameter.requires_grad and parameter.numel()]
-    if name == "sgd":
-        return torch.optim.SGD(wanted, rate, momentum=momentum, weight_decay=weight_decay)
-    if name == "adam":
-        return torch.optim.Adam(wanted, rate, weight_decay=weight_decay)
-    raise ArgumentError("unknown optimiser", found=repr(name), expected="sgd or adam")
+    number: int
+    loss: float
+    rate: float
+    images: int
+    seconds: float
 
 
 def fit(
     network: nn.Module,
-    batches: Batches,
+    batches: Source,
     optimiser: torch.optim.Optimizer,
     *,
     epochs: int,
-    schedule: str = "constant",
+    steps: int | None = None,
+    schedule: str | Schedule = "constant",
     warmup: int = 0,
     loss: Loss | None = None,
+    stepper: Stepper | None = None,
     before_step: Callable[[int], None] | None = None,
     after_step: Callable[[int], None] | None = None,
+    after_epoch: Callable[[Position], None] | None = None,
+    watch: Callable[[Step], None] | None = None,
     position: Position | None = None,
+    until: int | None = None,
     save: Callable[[Position], None] | None = None,
     clock: Clock | None = None,
     title: str = "train",
-    progress: bool = True,
+    progress: bool | Progress = True,
 ) -> Position:
     """Train for ``epochs`` passes, or go on from ``position``.
 
@@ -121,19 +89,24 @@ def fit(
 
     Args:
         network: trained in place; in training mode afterwards.
-        batches: the data.
+        batches: the data; with several processes, this one's share.
         optimiser: over the network's parameters; its groups' present rates are the base rates.
         epochs: passes over the data.
-        schedule: name of a learning-rate schedule; see :func:`rate`.
-        warmup: steps of linear rise of the rate.
+        steps: end after so many steps, in the middle of an epoch if need be; the schedule then ends there, too.
+        schedule: name of a learning-rate schedule (see :func:`rate`), or a function ``(step, total) -> factor``.
+        warmup: steps of linear rise of the rate, for a named schedule.
         loss: the loss; plain cross-entropy if not given.
+        stepper: what one step does; a plain one with ``loss`` if not given.
         before_step: called with the step's number in the whole training, from 0, before its forward pass.
         after_step: called with the same number after the optimiser's step.
+        after_epoch: called when an epoch is complete and after the last step, before a checkpoint of that moment.
+        watch: called after every step with what it came to.
         position: where to go on; changed in place.
+        until: stop after so many epochs although the schedule goes on; for a run that is done in parts.
         save: called with the position when a checkpoint is due and before an interruption is raised.
         clock: says when a checkpoint is due.
         title: what the progress bar says.
-        progress: show a progress bar on the terminal.
+        progress: show a progress bar on the terminal; or a bar of the caller's.
 
     Returns:
         the position at the end.
@@ -143,70 +116,92 @@ def fit(
         KeyboardInterrupt: after Ctrl-C, when the step was finished and saved.
     """
     position = position or Position()
-    loss = loss or cross_entropy()
+    stepper = stepper or Stepper(network, loss or cross_entropy(), optimiser)
     base = [group["lr"] for group in optimiser.param_groups]
-    total = epochs * len(batches)
+    total = epochs * len(batches) if steps is None else min(steps, epochs * len(batches))
+    end = total if until is None else min(total, until * len(batches))
+    factor = partial(rate, schedule, warmup=warmup) if isinstance(schedule, str) else schedule
     network.train()
-    begun = time.perf_counter() - position.seconds
-    with Interruption() as interruption, Progress(title, total, progress) as bar:
-        while position.epoch < epochs:
-            for images, labels in batches.epoch(position.epoch, position.step):
-                number = position.epoch * len(batches) + position.step
+    began, before, images = time.perf_counter(), position.seconds, 0
+    bar = progress if isinstance(progress, Progress) else Progress(title, total, progress)
+    with Interruption(patient=stepper.world.size > 1) as interruption, bar:
+        number = position.epoch * len(batches) + position.step
+        while number < end:
+            for batch in batches.epoch(position.epoch, position.step):
                 if before_step:
                     before_step(number)
-                factor = rate(schedule, number, total, warmup=warmup)
+                now = factor(number, total)
                 for group, first in zip(optimiser.param_groups, base, strict=True):
-                    group["lr"] = first * factor
-                torch.manual_seed(derived_seed(batches.seed, number, "step"))
-                position.loss += _step(network, images, labels, loss, optimiser, title, position)
+                    group["lr"] = first * now
+                torch.manual_seed(derived_seed(batches.seed, number, "step", *_own(stepper.world)))
+                where = f"{title}, epoch {position.epoch + 1}, batch {position.step + 1}"
+                value, asked = _step(stepper, batch, interruption, where)
+                position.loss += value
                 position.step += 1
+                number += 1
+                images += len(batch.labels) * stepper.world.size
+                seconds = time.perf_counter() - began
+                position.seconds = before + seconds
                 if after_step:
-                    after_step(number)
-                if position.step == len(batches):
+                    after_step(number - 1)
+                complete = position.step == len(batches)
+                if complete:
                     position.last_loss = position.loss / position.step
                     position.epoch, position.step, position.loss = position.epoch + 1, 0, 0.0
-                position.seconds = time.perf_counter() - begun
-                bar.update(number + 1, position)
-                if save and (interruption.asked or (clock and clock.due())):
+                step = Step(number - 1, value, optimiser.param_groups[0]["lr"], images, seconds)
+                if watch:
+                    watch(step)
+                bar.update(position, step)
+                if after_epoch and (complete or number == total):
+                    after_epoch(position)
+                    network.train()
+                if save and (asked or (clock and clock.due())):
                     save(position)
-                if interruption.asked:
+                if asked:
                     raise KeyboardInterrupt
+                if complete or number == end:
+                    break
+            else:  # it would be asked for the rest for ever
+                raise DataError(
+                    "data set ended early",
+                    where=f"epoch {position.epoch + 1}",
+                    found=f"{position.step} batches",
+                    expected=len(batches),
+                )
     for group, first in zip(optimiser.param_groups, base, strict=True):
         group["lr"] = first
     return position
 
 
-def _step(
-    network: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    loss: Loss,
-    optimiser: torch.optim.Optimizer,
-    title: str,
-    position: Position,
-) -> float:
-    optimiser.zero_grad()
-    value = loss(network, images, labels)
-    number = value.item()
-    if not math.isfinite(number):
+def _own(world: World) -> tuple[int, ...]:
+    """What tells the random numbers inside the network (dropout) of one process from another's."""
+    return (world.rank,) if world.size > 1 else ()
+
+
+def _step(stepper: Stepper, batch: Batch, interruption: Interruption, where: str) -> tuple[float, bool]:
+    """Mean loss over the whole batch, and whether anyone asked to stop: the same in every process."""
+    world = stepper.world
+    loss, asked = world.total([stepper.gradients(batch), float(interruption.asked)])
+    loss /= world.size
+    if not math.isfinite(loss):
         raise TrainingError(
             "the loss is not a number",
-            where=f"{title}, epoch {position.epoch + 1}, batch {position.step + 1}",
-            found=number,
+            where=where,
+            found=loss,
             fix="Lower the learning rate; the last checkpoint is still good",
         )
-    value.backward()
-    optimiser.step()
-    return number
+    stepper.update()
+    return loss, asked > 0 or (world.size == 1 and interruption.asked)
 
 
 @torch.no_grad()
 def answers(network: nn.Module, images: Tensor, size: int = 1000) -> np.ndarray:
     """The class of every prepared image, int64 ``(N,)``; the network's mode is put back afterwards."""
-    was = network.training
+    was, device = network.training, device_of(network)
     network.eval()
     try:
-        found = [network(images[start : start + size]).argmax(1) for start in range(0, len(images), size)]
+        parts = (images[start : start + size].to(device) for start in range(0, len(images), size))
+        found = [network(part).argmax(1) for part in parts]
     finally:
         network.train(was)
     return torch.cat(found).numpy(force=True)

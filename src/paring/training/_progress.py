@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from paring.training._loop import Position
+    from paring.training._loop import Position, Step
 
 
 class Progress:
@@ -17,10 +17,12 @@ class Progress:
         title: what is being done.
         total: number of steps.
         show: False for nothing at all; also nothing where standard error is no terminal or rich is not installed.
+        epochs: shown beside the epoch in hand if given.
     """
 
-    def __init__(self, title: str, total: int, show: bool = True) -> None:
-        self.title, self.total = title, total
+    def __init__(self, title: str, total: int, show: bool = True, epochs: int = 0) -> None:
+        self.title, self.total, self.epochs = title, total, epochs
+        self.score = ""
         self._bar: Any = None
         self._task: Any = None
         self._drawn = 0.0
@@ -36,14 +38,14 @@ class Progress:
                 return self
             columns = (
                 TextColumn("{task.description:12}"),
-                BarColumn(),
-                TextColumn("{task.percentage:3.0f} %  loss {task.fields[loss]}"),
+                BarColumn(bar_width=20),
+                TextColumn("{task.percentage:3.0f} %  {task.fields[state]}"),
                 TimeElapsedColumn(),
                 TextColumn("left"),
                 TimeRemainingColumn(),
             )
             self._bar = Bar(*columns, console=Console(stderr=True), transient=True)
-            self._task = self._bar.add_task(self.title, total=self.total, loss="")
+            self._task = self._bar.add_task(self.title, total=self.total, state="")
             self._bar.start()
         return self
 
@@ -51,10 +53,18 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
 
-    def update(self, done: int, position: Position) -> None:
-        """Say that ``done`` of the steps are done; drawn a few times a second at most."""
+    def update(self, position: Position, step: Step) -> None:
+        """Say what ``step`` came to; drawn a few times a second at most."""
         if self._bar is None or time.monotonic() - self._drawn < 0.2:
             return
         self._drawn = time.monotonic()
+        self._bar.update(self._task, completed=step.number + 1, state=self.state(position, step))
+
+    def state(self, position: Position, step: Step) -> str:
+        """Epoch, step, loss, images a second and the last score, in a few words."""
         loss = position.loss / position.step if position.step else position.last_loss
-        self._bar.update(self._task, completed=done, loss=f"{loss:.4f}")
+        epoch = f"{position.epoch + (position.step > 0)}" + (f"/{self.epochs}" if self.epochs else "")
+        words = [f"epoch {epoch}", f"step {step.number + 1:,}", f"loss {loss:.4f}"]
+        if step.seconds > 0:
+            words.append(f"{step.images / step.seconds:,.0f} images/s")
+        return "  ".join([*words, self.score] if self.score else words)

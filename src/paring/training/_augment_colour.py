@@ -1,0 +1,116 @@
+"""Augmentation that changes colours. Images are float in 0..1; each function takes what was drawn, and draws nothing.
+
+Grey is the ITU-R 601 luma, ``0.299 R + 0.587 G + 0.114 B``, as everywhere in Paring.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from paring.errors import ArgumentError
+
+_LUMA = (0.299, 0.587, 0.114)
+
+
+def grey(images: Tensor) -> Tensor:
+    """The luma of images ``(N, C, H, W)``, ``(N, 1, H, W)``; one channel is its own."""
+    if images.shape[1] == 1:
+        return images
+    red, green, blue = images.unbind(1)
+    return (red * _LUMA[0] + green * _LUMA[1] + blue * _LUMA[2]).unsqueeze(1)
+
+
+def brightness(images: Tensor, factor: Tensor) -> Tensor:
+    """Each image times its factor ``(N,)``, cut to 0..1."""
+    return (images * _each(factor)).clamp(0, 1)
+
+
+def contrast(images: Tensor, factor: Tensor) -> Tensor:
+    """Each image blended with its mean grey: ``factor x + (1 - factor) mean``, cut to 0..1; factors ``(N,)``."""
+    factor = _each(factor)
+    return (images * factor + (1 - factor) * grey(images).mean((1, 2, 3), keepdim=True)).clamp(0, 1)
+
+
+def saturation(images: Tensor, factor: Tensor) -> Tensor:
+    """Each image blended with its grey self: ``factor x + (1 - factor) grey``, cut to 0..1; factors ``(N,)``."""
+    if images.shape[1] == 1:
+        return images
+    factor = _each(factor)
+    return (images * factor + (1 - factor) * grey(images)).clamp(0, 1)
+
+
+def hue(images: Tensor, turn: Tensor) -> Tensor:
+    """The hue of each image turned by its share of the colour circle; saturation and value in HSV stay.
+
+    Args:
+        images: ``(N, 3, H, W)`` in 0..1; grey images ``(N, 1, H, W)`` have no hue.
+        turn: ``(N,)``, in full turns: 1/3 makes red green.
+    """
+    if images.shape[1] == 1:
+        return images
+    red, green, blue = images.unbind(1)
+    value, which = images.max(1)
+    chroma = value - images.amin(1)
+    safe = torch.where(chroma > 0, chroma, 1)
+    # In sixths of the circle: red lies at 0, green at 2, blue at 4.
+    sixths = torch.where(
+        which == 0, (green - blue) / safe, torch.where(which == 1, 2 + (blue - red) / safe, 4 + (red - green) / safe)
+    )
+    sixths = sixths + 6 * turn.to(images).view(-1, 1, 1)
+    parts = []
+    for offset in (5, 3, 1):
+        k = (offset + sixths) % 6
+        parts.append(value - chroma * torch.minimum(k, 4 - k).clamp(0, 1))
+    return torch.stack(parts, 1)
+
+
+def pca_noise(images: Tensor, amount: Tensor, values: Tensor, vectors: Tensor) -> Tensor:
+    """AlexNet's colour noise: ``[p1, p2, p3] [a1 l1, a2 l2, a3 l3]^T`` added to every pixel of an image.
+
+    Krizhevsky, Sutskever, Hinton, "ImageNet classification with deep convolutional neural networks", NIPS 2012,
+    section 4.1: ``p`` and ``l`` are eigenvectors and eigenvalues of the covariance of the pixels' colours, ``a`` is
+    normal with standard deviation 0.1. ``l`` is a variance, so the noise depends on the unit of a pixel; here it is
+    0..1. The sum is not cut to 0..1.
+
+    Args:
+        images: ``(N, C, H, W)``.
+        amount: ``(N, C)``, the ``a``.
+        values: ``(C,)``.
+        vectors: ``(C, C)``, one per column.
+    """
+    noise = (amount.to(vectors.dtype) * values) @ vectors.T
+    return images + noise.to(images)[:, :, None, None]
+
+
+def colour_components(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Principal components of the colours of all pixels, for :func:`pca_noise`.
+
+    Args:
+        images: uint8, ``(N, C, H, W)``.
+
+    Returns:
+        values: float64 ``(C,)``, eigenvalues of the covariance (divisor N H W) in squared units of 0..1, largest first.
+        vectors: float64 ``(C, C)``, unit eigenvectors as columns; of each, the entry largest in size is positive.
+
+    Raises:
+        ArgumentError: if there are no images, or they are not 8-bit.
+    """
+    if images.dtype != torch.uint8 or images.ndim != 4 or not len(images):
+        raise ArgumentError("colours need 8-bit images", found=f"{images.dtype} {tuple(images.shape)}")
+    channels = images.shape[1]
+    total, products = torch.zeros(channels, dtype=torch.float64), torch.zeros(channels, channels, dtype=torch.float64)
+    for some in images.split(64):
+        colours = some.transpose(0, 1).flatten(1).to(torch.float64).cpu() / 255
+        total += colours.sum(1)
+        products += colours @ colours.T
+    count = images.numel() // channels
+    mean = total / count
+    values, vectors = torch.linalg.eigh(products / count - torch.outer(mean, mean))
+    values, vectors = values.flip(0).clamp_min(0), vectors.flip(1)
+    signs = vectors.gather(0, vectors.abs().argmax(0, keepdim=True)).sign()
+    return values, vectors * signs
+
+
+def _each(factor: Tensor) -> Tensor:
+    return factor.view(-1, 1, 1, 1)

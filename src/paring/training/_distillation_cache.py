@@ -1,0 +1,221 @@
+"""A teacher's logits on disk: computed once over a data set, looked up by each image's place in it.
+
+The logits are those of the images as they are, undistorted, as in Hinton's transfer set; they are free of any
+temperature, and the members of an ensemble are kept apart, so that one file serves every temperature and average.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from paring.data import Dataset
+from paring.errors import ArgumentError, CheckpointError, TrainingError
+from paring.training._batches import Batch
+from paring.training._checkpoint import differences
+from paring.training._distillation_cache_file import DTYPES, Writer, read
+
+#: Seconds after which the rows in hand are pushed to the disk.
+_FLUSH = 2.0
+#: How far a kept logit may be from what the teacher says now, relative to 1 + the largest: half precision, and the
+#: order in which another machine adds.
+_AGREE = 2e-3
+
+
+class CachedLogits:
+    """A teacher whose answers are known; see :func:`cached_logits`.
+
+    It knows what the teacher said to the undistorted image. A student that sees a distorted one is then taught the
+    answer to another picture: with small shifts that is a mild lie, with crops or mixed images a gross one. Mixed
+    images are refused; whether images are distorted only the caller knows.
+
+    Attributes:
+        networks: empty; nothing is run.
+        path: the file.
+        words: what the logits depend on.
+    """
+
+    networks: tuple[nn.Module, ...] = ()
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._rows, self.words = read(path)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(images, members, classes)."""
+        return self._rows.shape  # type: ignore[return-value]
+
+    def row(self, number: int) -> np.ndarray:
+        """Logits of one image, float32 ``(members, classes)``."""
+        return self._rows[number].astype(np.float32)
+
+    def logits(self, batch: Batch) -> Tensor:
+        """Logits ``(members, N, classes)``, float32, by ``batch.indices``.
+
+        Raises:
+            ArgumentError: if the batch's images are mixed, or from a larger set than the cache's.
+        """
+        if batch.targets is not None:
+            raise ArgumentError("cached logits do not know mixed images", where=self.path, fix="Leave out mixup")
+        indices = batch.indices.cpu().numpy()
+        if len(indices) and not 0 <= indices.min() <= indices.max() < len(self._rows):
+            raise ArgumentError(
+                "image is not among the cached ones",
+                where=self.path,
+                found=f"image {indices.max()}",
+                expected=f"0 to {len(self._rows) - 1}",
+            )
+        found = torch.from_numpy(self._rows[indices].astype(np.float32))
+        return found.transpose(0, 1).to(batch.images.device)
+
+
+def cached_logits(
+    path: Path,
+    networks: Sequence[nn.Module],
+    data: Dataset,
+    *,
+    dtype: str = "F32",
+    batch: int = 256,
+    progress: Callable[[int, int], None] | None = None,
+) -> CachedLogits:
+    """What these networks answer to these images: from the file, or computed and written to it.
+
+    The file says of which data (hash of pixels, labels and classes, and how images are prepared) and of which teachers
+    (hashes of architecture and of weights) it is. While it is made it is called ``FILE.partial``; a run that was
+    killed goes on after the last whole batch it left.
+
+    Args:
+        path: the file, ``(images, members, classes)``, in the data's order.
+        networks: one teacher, or an ensemble's members; put into eval mode.
+        data: the images to be learnt from; ``batch.indices`` later count in it.
+        dtype: ``F32``, or ``F16`` for half the size and three significant digits.
+        batch: images at once.
+        progress: called with (images done, images in all).
+
+    Raises:
+        CheckpointError: if the file is damaged, or of other data or another teacher, with all differences by name.
+        ArgumentError: if there is no network or no such dtype.
+        TrainingError: if a logit is not finite, or beyond the range of ``F16``.
+        OutputError: if it cannot be written.
+    """
+    if not networks:
+        raise ArgumentError("distillation needs a teacher", found="none")
+    if dtype not in DTYPES:
+        raise ArgumentError("unknown type of cached logits", found=repr(dtype), expected=" or ".join(DTYPES))
+    words = identity(networks, data) | {"dtype": dtype}
+    if not path.exists():
+        _write(path, networks, data, dtype, words, batch, progress)
+    cache = CachedLogits(path)
+    if changed := differences(cache.words, words):
+        raise CheckpointError(
+            "cached logits are of something else",
+            where=path,
+            found="; ".join(changed),
+            fix="Name another file, or delete this one",
+        )
+    _spot_check(cache, networks, data)
+    return cache
+
+
+def identity(networks: Sequence[nn.Module], data: Dataset) -> dict[str, Any]:
+    """What logits depend on, as JSON values: the data, its preparation, each teacher's architecture and weights."""
+    preparation = {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(data.preparation).items()}
+    return {
+        "data": {"sha256": data.digest, "images": len(data), "preparation": preparation},
+        "teachers": {str(k): teacher_identity(network) for k, network in enumerate(networks, 1)},
+    }
+
+
+def teacher_identity(network: nn.Module) -> dict[str, str]:
+    """SHA-256 of a network's architecture (paths, classes and arguments of its layers) and of its weights."""
+    architecture = hashlib.sha256()
+    for path, module in network.named_modules():
+        kind = type(module)
+        architecture.update(f"{path}\x1f{kind.__module__}.{kind.__qualname__}\x1f{module.extra_repr()}\n".encode())
+    weights = hashlib.sha256()
+    for name, tensor in network.state_dict().items():
+        weights.update(f"{name}\x1f{tensor.dtype}\x1f{tuple(tensor.shape)}\n".encode())
+        weights.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return {"architecture": architecture.hexdigest(), "weights": weights.hexdigest()}
+
+
+def _spot_check(cache: CachedLogits, networks: Sequence[nn.Module], data: Dataset) -> None:
+    """Ask the teachers about the first image and the last: a changed ``forward`` leaves no trace in the hashes."""
+    for row in {0, len(data) - 1}:
+        asked, kept = _ask(networks, data, row, row + 1)[0], cache.row(row)
+        apart = float(np.abs(asked - kept).max()) if asked.shape == kept.shape else math.inf
+        if not apart <= _AGREE * (1 + float(np.abs(asked).max())):
+            raise CheckpointError(
+                "cached logits are of something else",
+                where=cache.path,
+                found=f"logits of image {row} {apart:.3g} from the teacher's",
+                fix="Name another file, or delete this one",
+            )
+
+
+def _write(
+    path: Path,
+    networks: Sequence[nn.Module],
+    data: Dataset,
+    dtype: str,
+    words: dict[str, Any],
+    batch: int,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    """Compute every row that is not there yet, then give the file its name."""
+    classes = _ask(networks, data, 0, 1).shape[-1]
+    writer = Writer(path, (len(data), len(networks), classes), dtype, words)
+    done = writer.rows(batch)
+    flushed = time.monotonic()
+    with writer.open(done) as file:
+        for start in range(done, len(data), batch):
+            with np.errstate(over="ignore"):  # found below
+                rows = _ask(networks, data, start, start + batch).astype(DTYPES[dtype])
+            _check_finite(rows, dtype, start)
+            file.write(rows.tobytes())
+            if time.monotonic() - flushed > _FLUSH:
+                file.flush()
+                flushed = time.monotonic()
+            if progress:
+                progress(min(start + batch, len(data)), len(data))
+    writer.finish()
+
+
+@torch.no_grad()
+def _ask(networks: Sequence[nn.Module], data: Dataset, start: int, stop: int) -> np.ndarray:
+    """Logits of images ``start .. stop - 1``, float32 ``(images, members, classes)``."""
+    images = torch.from_numpy(np.ascontiguousarray(data.prepared(start, stop).transpose(0, 3, 1, 2)))
+    answers = [network.eval()(images.to(_device(network))).float().cpu().numpy() for network in networks]
+    if len({answer.shape for answer in answers}) > 1:
+        raise ArgumentError(
+            "teachers of an ensemble answer differently",
+            found=", ".join(str(answer.shape) for answer in answers),
+            expected="equal shapes",
+        )
+    return np.stack(answers, 1)
+
+
+def _device(network: nn.Module) -> torch.device:
+    return next((tensor.device for tensor in network.parameters()), torch.device("cpu"))
+
+
+def _check_finite(rows: np.ndarray, dtype: str, start: int) -> None:
+    if np.isfinite(rows).all():
+        return
+    row = start + int(np.argmax(~np.isfinite(rows).reshape(len(rows), -1).all(1)))
+    raise TrainingError(
+        "teacher's logit cannot be kept",
+        where=f"image {row}",
+        found="a number that is not finite",
+        fix="Keep them as F32" if dtype == "F16" else "The teacher is broken: evaluate it first",
+    )

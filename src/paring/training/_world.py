@@ -1,0 +1,129 @@
+"""The processes that train together: one by default, N where torchrun or accelerate launch started this one.
+
+The engine is Hugging Face Accelerate over ``torch.distributed``: it opens the process group (gloo on processors, NCCL
+on GPUs), gives every process its device and wraps the network. It is imported only where there is more than one
+process, or where a tracker is asked for.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+from torch import nn
+
+from paring.errors import ArgumentError, ParingError
+
+#: Seconds after which a process that waits for the others gives up.
+TIMEOUT = 600.0
+
+
+@dataclass(frozen=True)
+class World:
+    """This process among those that train together.
+
+    Attributes:
+        device: where this process computes.
+        rank: its number, from 0.
+        size: how many processes there are.
+        accelerator: Accelerate's object; None in a world of one without trackers.
+    """
+
+    device: torch.device
+    rank: int = 0
+    size: int = 1
+    accelerator: Any = None
+
+    @property
+    def main(self) -> bool:
+        """Whether this is the one process that writes."""
+        return self.rank == 0
+
+    def total(self, values: Sequence[float]) -> list[float]:
+        """Each value summed over the processes, in float64; every process must call it."""
+        if self.size == 1:
+            return list(values)
+        device = self.device if torch.distributed.get_backend() == "nccl" else "cpu"
+        sums = torch.tensor(values, dtype=torch.float64, device=device)
+        torch.distributed.all_reduce(sums)
+        return sums.tolist()
+
+    def shared(self, value: Any) -> Any:
+        """The first process's ``value`` in every process; every process must call it."""
+        if self.size == 1:
+            return value
+        held = [value]
+        torch.distributed.broadcast_object_list(held, src=0)
+        return held[0]
+
+    def wrapped(self, module: nn.Module) -> nn.Module:
+        """``module`` with its gradients averaged over the processes after every backward pass."""
+        if self.size == 1 or not any(parameter.requires_grad for parameter in module.parameters()):
+            return module
+        return self.accelerator.prepare_model(module)
+
+
+def device(name: str | None = None) -> torch.device:
+    """The device of that name; by default a GPU if there is one, else the processor.
+
+    Raises:
+        ArgumentError: if this machine has no such device.
+    """
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(name)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ArgumentError("no such device here", found=name, expected=str(error).splitlines()[0]) from None
+    return found
+
+
+def device_of(network: nn.Module) -> torch.device:
+    """Where a network's parameters are; the processor for one that has none."""
+    return next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
+
+
+def launched() -> int:
+    """How many processes a launcher started this one among; 1 if none did."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def join(name: str | None = None, *, timeout: float = TIMEOUT, tracker: str = "", folder: object = None) -> World:
+    """Take this process's place among those that were started with it.
+
+    Args:
+        name: device; None for the best there is. With several processes on GPUs, each takes its own.
+        timeout: seconds after which waiting for the others is an error.
+        tracker: name of one of Accelerate's trackers (``tensorboard``), or empty.
+        folder: where the tracker writes.
+
+    Raises:
+        ArgumentError: if there is no such device.
+        ParingError: if Accelerate is needed and missing.
+    """
+    if launched() == 1 and not tracker:
+        return World(device(name))
+    plain = device(name)
+    try:
+        from accelerate import Accelerator
+        from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
+    except ModuleNotFoundError as error:
+        raise ParingError(
+            "several processes and trackers need accelerate", fix="Install it with: pip install 'paring[torch]'"
+        ) from error
+    # Unused parameters are looked for because a network may have a branch that the loss does not reach. Statistics
+    # are synchronised by SyncBatchNorm, so buffers are alike everywhere and need no broadcast.
+    handlers = [
+        InitProcessGroupKwargs(timeout=timedelta(seconds=timeout)),
+        DistributedDataParallelKwargs(find_unused_parameters=True, broadcast_buffers=False),
+    ]
+    more = {"log_with": tracker, "project_dir": str(folder)} if tracker else {}
+    accelerator = Accelerator(cpu=plain.type == "cpu", kwargs_handlers=handlers, **more)
+    # An index on --device would put every process on one GPU, so each takes the one of its launcher.
+    place = accelerator.device if accelerator.num_processes > 1 else plain
+    return World(place, accelerator.process_index, accelerator.num_processes, accelerator)

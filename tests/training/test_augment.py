@@ -1,0 +1,227 @@
+"""Every augmentation against a naive loop or an independent implementation."""
+
+import colorsys
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from paring import training
+from paring.errors import ArgumentError
+from paring.training._augment_geometry import DRAWS, square
+
+
+def pictures(count=5, channels=3, height=11, width=8, seed=0):
+    return torch.from_numpy(np.random.default_rng(seed).integers(0, 256, (count, channels, height, width), np.uint8))
+
+
+def test_flip_mirrors_those_told():
+    x, which = pictures(), torch.tensor([True, False, True, True, False])
+    expected = np.stack([i[:, :, ::-1] if w else i for i, w in zip(x.numpy(), which.tolist(), strict=True)])
+    np.testing.assert_array_equal(training.flip(x, which).numpy(), expected)
+
+
+def test_pad_crop_is_a_window_of_the_padded_image():
+    x = pictures(9)
+    top, left = torch.tensor([0, 6, 3, 1, 2, 4, 5, 0, 6]), torch.tensor([6, 0, 3, 2, 5, 1, 4, 0, 6])
+    found = training.pad_crop(x, top, left, 3).numpy()
+    for image, new, t, le in zip(x.numpy(), found, top.tolist(), left.tolist(), strict=True):
+        padded = np.pad(image, ((0, 0), (3, 3), (3, 3)))
+        np.testing.assert_array_equal(new, padded[:, t : t + 11, le : le + 8])
+
+
+@pytest.mark.parametrize("size", [(5, 9), (16, 4), (11, 8)])
+def test_resample_is_torchs_antialiased_filter_on_each_crop(size):
+    x = pictures(height=23, width=17).double()
+    boxes = torch.tensor([[0, 0, 23, 17], [3, 2, 4, 9], [10, 5, 13, 1], [22, 16, 1, 1], [1, 0, 20, 17]])
+    found = training.resample(x, boxes, *size)
+    for image, new, (t, le, h, w) in zip(x, found, boxes.tolist(), strict=True):
+        crop = image[None, :, t : t + h, le : le + w]
+        expected = F.interpolate(crop, size=size, mode="bilinear", antialias=True)[0]
+        torch.testing.assert_close(new, expected, rtol=1e-5, atol=1e-4)
+
+
+def test_resample_agrees_with_pillow_to_a_level():
+    PIL = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
+    x = pictures(1, height=40, width=50)
+    image = PIL.fromarray(x[0].permute(1, 2, 0).numpy()).crop((7, 3, 45, 30))
+    expected = np.asarray(image.resize((12, 20), PIL.Resampling.BILINEAR)).astype(float)
+    found = training.resample(x.float(), torch.tensor([[3, 7, 27, 38]]), 20, 12)[0].permute(1, 2, 0).numpy()
+    assert np.abs(found - expected).max() <= 1.01
+
+
+def test_rectangles_have_the_asked_areas_shapes_and_places():
+    """Against the definition, with a copy of the search written as the paper tells it."""
+    rng = np.random.default_rng(3)
+    areas, places, tops = [], [], []
+    for _ in range(2000):
+        drawn = rng.random(DRAWS).tolist()
+        top, left, h, w = training.rectangle(drawn, 120, 90, (0.08, 1.0), (0.75, 4 / 3))
+        assert 0 <= top <= 120 - h
+        assert 0 <= left <= 90 - w
+        assert h >= 1
+        assert w >= 1
+        for share, shape in zip(drawn[:10], drawn[10:20], strict=True):
+            area, aspect = (0.08 + 0.92 * share) * 120 * 90, 0.75 * (16 / 9) ** shape
+            wide, high = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+            if wide <= 90 and high <= 120:
+                assert (h, w) == (high, wide)
+                areas.append(share)
+                break
+        if h < 110:
+            tops.append(top / (120 - h))
+            places.append(left / max(90 - w, 1))
+    assert len(areas) > 1900
+    assert abs(np.mean(tops) - 0.5) < 0.03
+    assert min(tops) < 0.02
+    assert max(tops) == 1.0
+
+
+def test_a_rectangle_that_never_fits_is_central():
+    never = [1.0] * 10 + [0.5] * 10 + [0.0, 0.0]
+    assert training.rectangle(never, 10, 100, (0.9, 1.0), (0.75, 4 / 3)) == (0, 43, 10, 13)
+    assert training.rectangle(never, 100, 12, (0.9, 1.0), (0.75, 4 / 3)) == (42, 0, 16, 12)
+
+
+def test_squares_stay_in_the_central_square_and_reach_its_ends():
+    assert square([0.0, 0.0], 256, 300, 0.875) == (0, 22, 224, 224)
+    assert square([0.9999, 0.9999], 256, 300, 0.875) == (32, 54, 224, 224)
+    assert square([1.0, 1.0], 300, 256, 0.875) == (54, 32, 224, 224)
+
+
+def test_erase_paints_boxes():
+    x, fill = pictures(3), torch.tensor([9.0, 8.0, 7.0])
+    boxes = torch.tensor([[2, 1, 4, 3], [0, 0, 0, 0], [0, 0, 11, 8]])
+    expected = x.clone()
+    expected[0, :, 2:6, 1:4] = torch.tensor([9, 8, 7], dtype=torch.uint8)[:, None, None]
+    expected[2] = torch.tensor([9, 8, 7], dtype=torch.uint8)[:, None, None]
+    assert torch.equal(training.erase(x, boxes, fill), expected)
+
+
+def test_hue_turns_as_colorsys_does():
+    x = pictures(3).double() / 255
+    x[0, :, 0, :4] = torch.tensor([[0, 1, 0.5, 1], [0, 1, 0.5, 0], [0, 1, 0.5, 0]])  # black, white, grey, red
+    turns = torch.tensor([0.37, -0.2, 0.5], dtype=torch.float64)
+    found = training.hue(x, turns)
+    for image, new, turn in zip(x, found, turns.tolist(), strict=True):
+        for old, made in zip(image.flatten(1).T.tolist(), new.flatten(1).T.tolist(), strict=True):
+            h, s, v = colorsys.rgb_to_hsv(*old)
+            assert made == pytest.approx(colorsys.hsv_to_rgb((h + turn) % 1, s, v), abs=1e-9)
+
+
+@pytest.mark.parametrize("name", ["brightness", "contrast", "saturation"])
+def test_colours_are_those_of_pillows_enhancers(name):
+    pytest.importorskip("PIL", reason="Pillow is not installed")
+    from PIL import Image, ImageEnhance
+
+    enhancer = {"brightness": "Brightness", "contrast": "Contrast", "saturation": "Color"}[name]
+    x, factors = pictures(4), torch.tensor([0.3, 0.8, 1.0, 1.7])
+    found = getattr(training, name)(x.float() / 255, factors) * 255
+    for image, new, factor in zip(x, found, factors.tolist(), strict=True):
+        made = getattr(ImageEnhance, enhancer)(Image.fromarray(image.permute(1, 2, 0).numpy())).enhance(factor)
+        assert np.abs(new.permute(1, 2, 0).numpy() - np.asarray(made)).max() <= 1.5  # Pillow rounds grey and result
+
+
+def test_grey_pictures_have_no_saturation_and_no_hue():
+    x = pictures(channels=1).float() / 255
+    assert torch.equal(training.hue(x, torch.full((5,), 0.3)), x)
+    assert torch.equal(training.saturation(x, torch.full((5,), 0.3)), x)
+
+
+def test_pca_noise_has_the_covariance_of_the_formula():
+    x = pictures(90, height=7, width=5)
+    x[:, 1] = (x[:, 0].float() * 0.6 + x[:, 1] * 0.3).to(torch.uint8)  # colours that depend on each other
+    values, vectors = training.colour_components(x)
+    colours = x.permute(1, 0, 2, 3).flatten(1).numpy() / 255
+    covariance = np.cov(colours, bias=True)
+    np.testing.assert_allclose(vectors.numpy() * values.numpy() @ vectors.numpy().T, covariance, atol=1e-12)
+    assert values.tolist() == sorted(values.tolist(), reverse=True)
+    amount = torch.randn(4, 3, generator=training.generator(1)) * 0.1
+    zero = torch.zeros(4, 3, 2, 2)
+    found = training.pca_noise(zero, amount, values, vectors)
+    p, eig = np.linalg.eigh(covariance)[1][:, ::-1], np.linalg.eigvalsh(covariance)[::-1]
+    p = p * np.sign(np.take_along_axis(p, np.abs(p).argmax(0)[None], 0))
+    for image, a in zip(found.numpy(), amount.double().numpy(), strict=True):
+        shift = sum(p[:, k] * a[k] * eig[k] for k in range(3))
+        np.testing.assert_allclose(image, np.broadcast_to(shift[:, None, None], (3, 2, 2)), atol=1e-7)
+
+
+SPECS = ["cifar", "imagenet", "alexnet", "colour:0.4:0.3:0.2:0.1", "crop:0.7,erase:1,flip", "light,flip", "pad-crop:2"]
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_what_is_drawn_for_a_batch_does_not_depend_on_who_computes_which_part(spec):
+    x = pictures(12, height=16, width=16)
+    data = {"images": x.permute(0, 2, 3, 1).numpy(), "labels": np.arange(12)}
+    whole = training.Batches(**data, size=6, augment=spec, seed=4)
+    parts = [training.Batches(**data, size=6, augment=spec, seed=4, rank=r, world=3) for r in range(3)]
+    pairs = list(zip(whole.epoch(1), *(p.epoch(1) for p in parts), strict=True))
+    assert len(pairs) == 2
+    for batch, *shares in pairs:
+        assert torch.equal(batch.indices, torch.cat([s.indices for s in shares]))
+        torch.testing.assert_close(torch.cat([s.images for s in shares]), batch.images, rtol=1e-6, atol=1e-6)
+    again = list(whole.epoch(1, 1))
+    assert torch.equal(again[0].images, pairs[1][0].images)
+    other = next(iter(whole.epoch(2)))
+    assert not torch.equal(other.images, pairs[0][0].images)
+
+
+def test_batches_apply_the_steps_to_the_right_images():
+    """pad-crop and flip leave each image one of few candidates: find it among them."""
+    x = pictures(10, height=6, width=6)
+    data = training.Batches(x.permute(0, 2, 3, 1).numpy(), np.arange(10), size=5, augment="pad-crop:1,flip", seed=2)
+    seen = set()
+    for batch in data.epoch(0):
+        for new, label in zip(batch.images, batch.labels.tolist(), strict=True):
+            padded = F.pad(x[label].float() / 255, [1] * 4)
+            found = {
+                (t, le, mirrored)
+                for t in range(3)
+                for le in range(3)
+                for mirrored in (False, True)
+                if torch.allclose(
+                    new, padded[:, t : t + 6, le : le + 6].flip(2) if mirrored else padded[:, t : t + 6, le : le + 6]
+                )
+            }
+            assert len(found) == 1
+            seen |= found
+    assert len(seen) > 5
+
+
+def test_named_distortions_are_still_the_distortions_they_were():
+    x = pictures(4, 1, 9, 9).float() / 255
+    steps = training.augmentation("light")
+    drawn = steps.draw(4, (1, 9, 9), training.generator(7))
+    strength = {"rotation": 5.0, "scale": 0.05, "shear": 0.05, "shift": 1.0, "elastic": 0.5}
+    assert torch.equal(steps.apply(x, drawn), training.distort(x, training.generator(7), **strength))
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ("flipp", "expected .*flip"),
+        ("color:0.4", "expected colour"),
+        ("cifra", "expected cifar"),
+        ("flip:2", "flip's probability cannot be; found 2.0"),
+        ("flip:x", "flip takes numbers"),
+        ("pad-crop:1.5", "whole pixels"),
+        ("pad-crop:2:3", "takes fewer numbers; .* expected pad-crop:pad"),
+        ("pca:0.1:3", "takes fewer numbers; .* expected pca:std"),
+        ("flip,resized-crop", "as the first step"),
+        ("resized-crop:0.5:0.1", "area cannot be"),
+        ("colour:0.4:0.4:0.4:0.7", "hue cannot be"),
+        ("flip,,erase", "unknown augmentation"),
+    ],
+)
+def test_a_wrong_spec_is_one_error(spec, words):
+    with pytest.raises(ArgumentError, match=words):
+        training.augmentation(spec)
+
+
+def test_pca_without_components_says_so():
+    steps = training.augmentation("pca")
+    drawn = steps.draw(5, (3, 11, 8), training.generator(0))
+    with pytest.raises(ArgumentError, match="components"):
+        steps.apply(pictures(), drawn)
