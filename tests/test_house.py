@@ -22,7 +22,7 @@ BELOW = {
     "record": {"errors"},
     "layers": GROUND,
     "zoo": GROUND | {"layers"},
-    "methods": GROUND | {"layers"},
+    "methods": GROUND | {"layers", "capture"},
     "training": GROUND | {"layers", "methods"},
     "capture": GROUND | {"layers"},
     "recipes": GROUND | {"layers", "zoo", "methods", "training", "capture"},

@@ -1,5 +1,8 @@
 import json
+import shutil
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -21,7 +24,7 @@ def test_trains_and_writes_a_checkpoint_that_says_what_it_is(paring, command, id
     assert found["parameters"] == 4 * 25 + 4 + 144 * 10 + 10
     assert (found["train_images"], found["test_images"], found["epochs"]) == (300, 100, 6)
     assert found["error"] < 0.3  # chance is 0.9
-    assert list(tmp_path.iterdir()) == [tmp_path / "net.safetensors"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["net.safetensors", "net.train"]
     words = ["eval", command[1], "--weights", tmp_path / "net.safetensors", "--data", f"mnist:{idx_folder}", "--json"]
     code, out, _ = paring(*words)
     assert code == 0
@@ -61,6 +64,7 @@ def test_interrupted_and_resumed_is_the_same_to_the_bit(paring, command, tmp_pat
     assert paring(*command)[0] == 0
     whole = (tmp_path / "net.safetensors").read_bytes()
     (tmp_path / "net.safetensors").unlink()
+    shutil.rmtree(tmp_path / "net.train")
     step, done = _loop._step, []
 
     def counted(*arguments):
@@ -73,7 +77,10 @@ def test_interrupted_and_resumed_is_the_same_to_the_bit(paring, command, tmp_pat
     code, out, err = paring(*command)
     assert (code, out) == (130, "")
     assert "--resume goes on" in err
-    assert [path.name for path in tmp_path.iterdir()] == ["net.safetensors.partial"]
+    assert [path.name for path in tmp_path.iterdir()] == ["net.train"]
+    code, out, err = paring(*command)
+    assert (code, out) == (2, "")
+    assert "folder holds an earlier run" in err
     code, out, err = paring(*command, "--resume", "--rate", 0.5)
     assert (code, out) == (6, "")
     assert "interrupted run had other settings; found rate was 0.001, is 0.5" in err.replace("\n", " ")
@@ -81,7 +88,76 @@ def test_interrupted_and_resumed_is_the_same_to_the_bit(paring, command, tmp_pat
     assert (code, err) == (0, "")
     assert len(done) == 6 * 15
     assert (tmp_path / "net.safetensors").read_bytes() == whole
-    assert not (tmp_path / "net.safetensors.partial").exists()
+
+
+def test_a_preset_shows_through_what_is_not_given(paring, command, tmp_path):
+    words = [*command, "--preset", "resnet-cifar10", "--nesterov", "--ema", 0.9, "--until", 2, "--json"]
+    code, out, err = paring(*words, "--report", tmp_path / "page.html", "--clip", 5, "--accumulate", 2)
+    assert (code, err) == (0, "")
+    assert (json.loads(out)["epochs"], json.loads(out)["steps"]) == (2, 30)
+    settings = json.loads((tmp_path / "net.train" / "training.json").read_text())["settings"]
+    shown = {"optimiser": "sgd", "rate": 0.1, "weight_decay": 1e-4, "schedule": "step", "milestones": [0.5, 0.75]}
+    given = {"epochs": 6, "batch": 20, "steps": 0, "nesterov": True, "average": 0.9, "clip": 5.0, "accumulate": 2}
+    assert {name: settings[name] for name in shown | given} == shown | given
+    page = (tmp_path / "page.html").read_text()
+    assert page.count('<svg class="curve"') == 3
+    assert "resnet-cifar10" in page.replace("<wbr>", "")
+    code, out, _ = paring("report", tmp_path / "net.train", "--json")
+    assert json.loads(out)["report"] == str(tmp_path / "net.html")
+    assert (tmp_path / "net.html").read_text() == page
+    code, out, _ = paring(*words, "--resume", "--until", 6, "--clip", 5, "--accumulate", 2)
+    assert (code, json.loads(out)["steps"]) == (0, 90)
+
+
+def test_a_streamed_set_trains_the_same_for_any_number_of_workers(paring, tiny, tmp_path):
+    from cli_examples import digits
+
+    image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
+    images, labels = digits(40, 1)
+    for number, (pixels, label) in enumerate(zip(images, labels, strict=True)):
+        folder = tmp_path / "set" / ("train" if number < 30 else "val") / f"class{label}"
+        folder.mkdir(parents=True, exist_ok=True)
+        image.fromarray(pixels).save(folder / f"{number}.png")
+    found = []
+    for workers in (0, 1):
+        words = ["train", f"{tiny}:tiny", "--data", f"imagefolder:{tmp_path / 'set'}", "--workers", workers]
+        out = tmp_path / f"net{workers}.safetensors"
+        code, said, err = paring(*words, "-e", 2, "-b", 10, "--augment", "pad-crop:2", "-t", 1, "--out", out, "--json")
+        assert (code, err) == (0, "")
+        said = json.loads(said)
+        assert (said["train_images"], said["test_images"], said["steps"]) == (30, 10, 6)
+        found.append(out.read_bytes())
+    assert found[0] == found[1]
+    code, _, err = paring("train", f"{tiny}:tiny", "--data", "mnist5k", "-j", 0, "--out", tmp_path / "x.safetensors")
+    assert code == 2
+    assert "plain pixels cannot be streamed" in err
+
+
+def test_every_setting_has_an_option_or_is_given_otherwise():
+    from dataclasses import fields
+
+    from paring.cli._training_options import _OPTIONS
+    from paring.training import Settings
+
+    assert {entry.name for entry in fields(Settings)} - set(_OPTIONS) == {"seed", "steps", "eps"}
+
+
+@pytest.mark.slow
+def test_torchrun_trains_the_same_network(command, tmp_path):
+    pytest.importorskip("accelerate", reason="accelerate is not installed")
+    words = [*map(str, command), "--optimiser", "sgd", "--rate", "0.05", "--seed", "1", "--json"]
+    found = []
+    for name, processes in (("one", 1), ("two", 2)):
+        (tmp_path / name).mkdir()
+        launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+        own = [*words[:-1], "--device", "cpu", "--json"]
+        own[own.index("--out") + 1] = str(tmp_path / name / "net.safetensors")
+        done = subprocess.run([*launch, "-m", "paring.cli", *own], capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+        found.append(json.loads(done.stdout))  # one document: only one process speaks
+    assert found[0]["steps"] == found[1]["steps"] == 90
+    assert found[0]["train_loss"] == pytest.approx(found[1]["train_loss"], abs=1e-5)
+    assert found[0]["error"] == found[1]["error"]
 
 
 def test_mistakes(paring, command, tiny, idx_folder, tmp_path):
@@ -106,7 +182,12 @@ def test_mistakes(paring, command, tiny, idx_folder, tmp_path):
         (["--rate", -1], 2, "learning rate cannot be"),
         (["--optimiser", "lion"], 2, "unknown optimiser"),
         (["--schedule", "cosin"], 2, "unknown learning-rate schedule"),
-        (["--smoothing", 2], 2, "impossible label smoothing"),
+        (["--smoothing", 2], 2, "label smoothing cannot be"),
+        (["--preset", "lenet-cafe"], 2, "no such preset; found 'lenet-cafe'; expected lenet-caffe"),
+        (["--precision", "fp16"], 2, "processors do not train in fp16"),
+        (["--milestones", "0.5;0.7"], 2, "--milestones: not a list of numbers"),
+        (["--device", "cuda:77"], 2, "no such device here"),
+        (["--mixup", -1], 2, "setting cannot be"),
         (["--weights", tmp_path / "none.pt"], 6, "checkpoint does not exist"),
         (["--mean", "a,b"], 2, "--mean: not a list of numbers"),
     ]:

@@ -12,7 +12,7 @@ from typing import Any
 import typer
 
 from paring import __version__
-from paring.cli import compress, cost, demo, evaluate, inspect, report, run, train
+from paring.cli import compress, cost, demo, distill, evaluate, inspect, report, run, train
 from paring.cli._command import remember
 from paring.cli._output import errors, show_error
 from paring.errors import EXIT_INTERRUPTED, ParingError
@@ -37,6 +37,7 @@ app = typer.Typer(
 _COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo.demo,
     "train": train.train,
+    "distill": distill.distill,
     "compress": compress.compress,
     "eval": evaluate.evaluate,
     "run": run.run,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,13 @@ import numpy as np
 
 from paring.cli import _networks
 from paring.cli._networks import Named
+from paring.errors import ArgumentError
+from paring.graph import Preparation
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from paring.data import Dataset
+    from paring.data import Dataset, Listing
 
 
 @dataclass(frozen=True)
@@ -27,12 +30,27 @@ class Workshop:
         module: the network, in eval mode.
         train: training set.
         test: test set, prepared alike.
+        listing: the training set where it is streamed; ``train`` is then one image of it.
     """
 
     named: Named
     module: nn.Module
     train: Dataset
     test: Dataset
+    listing: Listing | None = None
+
+    @property
+    def train_images(self) -> int:
+        """How many there are to train on."""
+        return len(self.train if self.listing is None else self.listing)
+
+    @property
+    def digest(self) -> str:
+        """What tells the training data from other data; of a stream, whose pixels nobody has seen yet, its labels."""
+        if self.listing is None:
+            return self.train.digest
+        words = repr((self.listing.name, self.listing.classes, self.train.preparation)).encode()
+        return hashlib.sha256(words + self.listing.labels.astype("<i8").tobytes()).hexdigest()
 
     @property
     def parameters(self) -> int:
@@ -72,7 +90,14 @@ def images(data: Dataset) -> Any:
 
 
 def open_workshop(
-    net: str, weights: Path | None, spec: str, val: str | None, asked: dict[str, Any], seed: int, threads: int
+    net: str,
+    weights: Path | None,
+    spec: str,
+    val: str | None,
+    asked: dict[str, Any],
+    seed: int,
+    threads: int,
+    stream: bool = False,
 ) -> Workshop:
     """Load the data and build the network.
 
@@ -84,6 +109,7 @@ def open_workshop(
         asked: size, mean, std, limit and on_bad_image, for the loader.
         seed: of fresh weights.
         threads: for torch.
+        stream: find the training set without decoding it.
 
     Raises:
         ArgumentError, CheckpointError, DataError: as the loader and the builder do.
@@ -91,8 +117,12 @@ def open_workshop(
     from paring import data
 
     named = _networks.find(net, weights)
-    train = data.load(spec, "train", **_networks.preparing(named, dict(asked)))
-    loading = {key: asked[key] for key in ("limit", "on_bad_image") if key in asked}
+    wanted, listing = _networks.preparing(named, dict(asked)), None
+    loading: dict[str, Any] = {key: asked[key] for key in ("limit", "on_bad_image") if key in asked}
+    if stream:
+        listing, preparation = _listed(spec, wanted)
+        wanted = {**loading, "preparation": preparation, "limit": 1}
+    train = data.load(spec, "train", **wanted)
     test = data.load(val or spec, "test", preparation=train.preparation, **loading)
     if test.classes != train.classes:
         from paring.errors import DataError
@@ -107,4 +137,14 @@ def open_workshop(
 
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
-    return Workshop(named, _networks.build(named, train), train, test)
+    return Workshop(named, _networks.build(named, train), train, test, listing)
+
+
+def _listed(spec: str, wanted: dict[str, Any]) -> tuple[Listing, Preparation]:
+    """The training set as it lies there, and how its images become the network's input."""
+    from paring import data
+
+    found = data.listing(spec, "train", limit=wanted.pop("limit", None))
+    if found.plain:
+        raise ArgumentError("plain pixels cannot be streamed", where=spec, fix="Leave --workers out")
+    return found, wanted.pop("preparation", None) or found.preparation(**wanted)

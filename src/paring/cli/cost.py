@@ -179,26 +179,32 @@ def _remark(one: Costed) -> None:
 
 
 def _table(one: Costed, all_nodes: bool) -> None:
+    from paring.graph import Row
+
     rows = [row for row in one.cost.rows if all_nodes or row.parameters or row.macs]
     sparse = one.cost.total("nonzero_macs") != one.cost.macs
     coded = one.cost.total("packed_bytes") != one.cost.total("dense_bytes")
     columns = ["layer", "operation", "output", "parameters", "MACs"]
     columns += ["MACs without zeros"] * sparse + ["activations"] * (not one.partial)
     columns += ["float32 bytes"] + ["form", "packed bytes", "entropy bytes"] * coded
+    codes = any(row.activation_bits < 32 for row in one.cost.rows)  # then widths are worth a column
+    columns += ["bits of weight, output"] * codes
 
     def cells(name: str, op: str, output: str, values: Row | Cost, form: str = "") -> list[str]:
         get = values.total if hasattr(values, "total") else values.__getattribute__
         out = [name, op, output, count(get("parameters")), count(get("macs"))]
         out += [count(get("nonzero_macs"))] * sparse + [count(get("activations"))] * (not one.partial)
         out += [count(get("dense_bytes"))]
-        return out + ([form, count(get("packed_bytes")), count(get("entropy_bytes"))] if coded else [])
+        out += [form, count(get("packed_bytes")), count(get("entropy_bytes"))] if coded else []
+        return out + [f"{values.weight_bits}, {values.activation_bits}" if isinstance(values, Row) else ""] * codes
 
     title = f"{one.name}, input {'x'.join(map(str, one.input))}"
     body = [cells(row.name, row.op, "x".join(map(str, row.output)), row, row.form) for row in rows]
     show = print_table if len(body) <= _LONG else _print_plain
     show(columns, body, title=title, total=cells("total", "", "", one.cost), left=3)
     say()
-    peak = "" if one.partial else f"{count(one.cost.peak_bytes)} bytes of float32 activations at once"
+    kind = "activations, codes of a byte each," if codes else "float32 activations"
+    peak = "" if one.partial else f"{count(one.cost.peak_bytes)} bytes of {kind} at once"
     entropy = "zero-order, simulated; the length of a file is measured by paring inspect" if coded else ""
     print_facts({"peak memory": peak, "entropy bytes": entropy, **_facts(one)})
 

@@ -14,7 +14,12 @@ from paring.cli._output import print_json, say
 
 
 def report(
-    file: Annotated[Path, typer.Argument(metavar="FILE.pare", help="The file the page is about.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE.pare", help="The file the page is about, or the run folder of [bold]paring train[/bold]."
+        ),
+    ],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="PAGE.html", help="The page. [dim]Default: beside FILE.[/dim]")
     ] = None,
@@ -33,7 +38,7 @@ def report(
     skip_bad_images: SkipBad = False,
     json: Json = False,
 ) -> None:
-    """Make the report of a .pare file: one self-contained HTML page.
+    """Make the report of a .pare file, or of a training run: one self-contained HTML page.
 
     It shows bytes by layer and section before and after, histograms of the weights with their centroids, errors, time
     by layer, and the commands that made the file. Needs no PyTorch.
@@ -43,10 +48,14 @@ def report(
     from paring import runtime
     from paring.cli import _measure
     from paring.record import Record
-    from paring.report import NodeTime, Timing, write
+    from paring.report import NodeTime, Timing, write, write_training
 
     page = out or file.with_suffix(".html")
     check_writable(page, ".html", "--out")
+    if file.is_dir():
+        write_training(page, file)
+        _say(page, json)
+        return
     threads = checked_threads(threads)
     model = runtime.load(file, threads=threads)
     record = Record.load(run) if run is not None else None
@@ -62,6 +71,10 @@ def report(
         timings = [_measure.engine_timing(latency, threads)]
         profile, source = _measure.profile(model)
     write(page, file, record, run=run, accuracy=accuracy, timings=timings, profile=profile, profile_source=source)
+    _say(page, json)
+
+
+def _say(page: Path, json: bool) -> None:
     if json:
         print_json({"report": str(page), "bytes": page.stat().st_size})
     else:

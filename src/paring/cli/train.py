@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from paring.cli._command import as_typed
 from paring.cli._networks import check_writable
 from paring.cli._options import (
     NET_HELP,
@@ -26,36 +28,56 @@ from paring.cli._options import (
     on_bad_image,
 )
 from paring.cli._output import count, note, percent, print_facts, print_json
-from paring.errors import ArgumentError, CheckpointError
+from paring.cli._training_options import (
+    Device,
+    Every,
+    Keep,
+    LogEvery,
+    Preset,
+    Resume,
+    Run,
+    TrackerName,
+    Until,
+    chosen,
+    training_options,
+)
+from paring.errors import ArgumentError
 
 if TYPE_CHECKING:
     from paring.cli._workshop import Workshop
-    from paring.training import Position
+    from paring.training import Outcome, Settings, Source
 
 
+@training_options
 def train(
     net: Annotated[str, typer.Argument(metavar="NET", help=NET_HELP)],
     data: Data,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE.safetensors", help="The checkpoint to write.")],
     val: Val = None,
     weights: Weights = None,
-    epochs: Annotated[int, typer.Option("--epochs", "-e", metavar="N", help="Passes over the training set.")] = 20,
-    batch_size: Annotated[int, typer.Option("--batch-size", "-b", metavar="N", help="Images per step.")] = 64,
-    optimiser: Annotated[str, typer.Option("--optimiser", metavar="NAME", help="adam or sgd.")] = "adam",
-    rate: Annotated[float, typer.Option("--rate", metavar="X", help="Learning rate at the start.")] = 1e-3,
-    momentum: Annotated[float, typer.Option("--momentum", metavar="X", help="Of sgd.")] = 0.9,
-    weight_decay: Annotated[float, typer.Option("--weight-decay", metavar="X", help="L2 penalty.")] = 0.0,
-    schedule: Annotated[
-        str, typer.Option("--schedule", metavar="NAME", help="Of the rate: cosine, constant, step or inv.")
-    ] = "cosine",
-    augment: Annotated[
-        str, typer.Option("--augment", metavar="NAME", help="Distortion: none, shift, light, medium or strong.")
-    ] = "none",
-    smoothing: Annotated[float, typer.Option("--smoothing", metavar="X", help="Label smoothing, 0 to 1.")] = 0.0,
+    preset: Preset = None,
+    given: dict[str, Any] | None = None,
+    run: Run = None,
+    resume: Resume = False,
+    until: Until = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", metavar="PAGE.html", help="Also make a page with the curves.")
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            "-j",
+            metavar="N",
+            help="Read training images as they are needed, decoded in N processes, instead of holding all in memory.",
+        ),
+    ] = None,
+    device: Device = None,
+    keep: Keep = 2,
+    checkpoint: Every = 60.0,
+    log: LogEvery = 50,
+    tracker: TrackerName = "",
     seed: Seed = 0,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on where the same command was interrupted, to the same result.")
-    ] = False,
     size: Size = None,
     mean: Mean = None,
     std: Std = None,
@@ -66,19 +88,22 @@ def train(
 ) -> None:
     """Train a network from fresh weights (or from --weights) and write a checkpoint that paring compress takes.
 
-    While it runs, its state is kept in FILE.safetensors.partial every minute and on Ctrl-C; --resume goes on from
-    there, to the same bits as an uninterrupted run with as many threads.
+    While it runs, its state is kept in the run folder every minute and on Ctrl-C; --resume goes on from there, to the
+    same bits as an uninterrupted run with as many threads. Started by torchrun or accelerate launch, the processes
+    share each batch and come to the result of one.
 
     Example: [bold]paring train lenet_5_caffe --data mnist5k --epochs 20 --augment light --out lenet.safetensors[/bold]
+
+    Example: [bold]paring train resnet20 --preset resnet-cifar10 --data parquet:cifar10 --out resnet.safetensors
+    [/bold]
     """
-    from paring.cli._workshop import open_workshop
+    from paring import training
 
     check_writable(out, ".safetensors", "--out")
-    if epochs < 1:
-        raise ArgumentError("impossible number of epochs", where="--epochs", found=epochs, expected="at least 1")
-    if not 0 <= smoothing < 1:
-        raise ArgumentError("impossible label smoothing", where="--smoothing", found=smoothing, expected="0 to 1")
-    threads = checked_threads(threads)
+    check_writable(report, ".html", "--report")
+    folder = run or out.with_suffix(".train")
+    settings = chosen(preset, given or {}, seed)
+    world = training.join(device, tracker=tracker, folder=folder)
     asked = {
         "size": size,
         "mean": numbers(mean, "--mean"),
@@ -86,129 +111,146 @@ def train(
         "limit": limit,
         "on_bad_image": on_bad_image(skip_bad_images),
     }
-    shop = open_workshop(net, weights, data, val, asked, seed, threads)
-    settings: dict[str, Any] = {
-        "net": shop.named.net,
-        "data": shop.train.digest,
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "optimiser": optimiser,
-        "rate": rate,
-        "momentum": momentum,
-        "weight_decay": weight_decay,
-        "schedule": schedule,
-        "augment": augment,
-        "smoothing": smoothing,
-        "seed": seed,
-    }
-    position = _fit(shop, settings, out.with_name(out.name + ".partial"), resume)
-    result = _finish(shop, out, position)
-    if json:
-        print_json(result)
-        return
-    print_facts(
-        {
-            "network": f"{net}, {count(result['parameters'])} parameters",
-            "data": f"{data}, {count(len(shop.train))} images to train, {count(len(shop.test))} to test",
-            "trained": f"{epochs} epochs in {position.seconds:.1f} s, last mean loss {position.last_loss:.4f}",
-            "test error": percent(result["error"]),
-            "checkpoint": f"{out}, {count(result['bytes'])} bytes",
-        }
-    )
+    from paring.cli._workshop import open_workshop
+
+    if workers is not None and workers < 0:
+        raise ArgumentError("impossible number of processes", where="--workers", found=workers, expected="0 or more")
+    shop = open_workshop(net, weights, data, val, asked, seed, threads_here(threads), stream=workers is not None)
+    try:
+        outcome = training.run(
+            shop.module,
+            source(shop, settings, workers or 0, on_bad_image(skip_bad_images)),
+            settings,
+            folder=folder,
+            evaluate=training.evaluator(shop.test),
+            classes=len(shop.train.classes),
+            resume=resume,
+            until=until,
+            identity=identity(shop),
+            about=about(shop, preset),
+            world=world,
+            keep=keep,
+            clock=training.Clock(checkpoint),
+            log_every=log,
+            tracker=tracker,
+            title=shop.named.title,
+            say=note,
+        )
+    except KeyboardInterrupt:
+        if world.main and training.Checkpoints(folder).paths():
+            note(f"Its state is in {folder}; the same command with --resume goes on.")
+        raise
+    if world.main:
+        finish(shop, settings, outcome, folder, out, report, json)
 
 
-def _fit(shop: Workshop, settings: dict[str, Any], partial: Path, resume: bool) -> Position:
-    """Train, keeping the state in ``partial`` meanwhile."""
+def source(shop: Workshop, settings: Settings, workers: int = 0, bad: str = "stop") -> Source:
+    """The training set as batches: any object that is a :class:`paring.training.Source` will do."""
     from paring import training
 
     preparation = shop.train.preparation
-    batches = training.Batches(
+    if shop.listing is not None:
+        return training.Stream(
+            shop.listing,
+            preparation,
+            size=settings.batch,
+            seed=settings.seed,
+            augment=settings.augment,
+            workers=workers,
+            on_bad_image=bad,
+            channels_last=settings.channels_last,
+        )
+    return training.Batches(
         shop.train.images,
         shop.train.labels,
         mean=preparation.mean,
         std=preparation.std,
-        size=settings["batch_size"],
-        seed=settings["seed"],
-        augment=settings["augment"],
+        size=settings.batch,
+        seed=settings.seed,
+        augment=settings.augment,
+        channels_last=settings.channels_last,
     )
-    named = {key: settings[key] for key in ("rate", "momentum", "weight_decay")}
-    optimiser = training.optimiser(shop.module.parameters(), settings["optimiser"], **named)
-    position = training.Position()
-    if resume:
-        position = _restore(partial, settings, shop, optimiser) or position
-
-    def keep(at: Position) -> None:
-        tensors = {f"network.{name}": tensor for name, tensor in shop.module.state_dict().items()}
-        tensors |= {f"optimiser.{name}": tensor for name, tensor in training.optimiser_tensors(optimiser).items()}
-        training.save_checkpoint(partial, tensors, {"settings": settings, "position": _words(at)})
-
-    try:
-        training.fit(
-            shop.module,
-            batches,
-            optimiser,
-            epochs=settings["epochs"],
-            schedule=settings["schedule"],
-            loss=training.cross_entropy(settings["smoothing"]),
-            position=position,
-            save=keep,
-            clock=training.Clock(),
-        )
-    except KeyboardInterrupt:
-        if partial.exists():
-            note(f"Its state is in {partial}; the same command with --resume goes on.")
-        raise
-    return position
 
 
-def _words(position: Position) -> dict[str, Any]:
-    """A position as JSON values; a loss nobody has measured yet is null."""
-    last = position.last_loss
-    return {**vars(position), "last_loss": last if last == last else None}
+def threads_here(threads: int | None) -> int:
+    """As many as asked for, or this process's share of the cores."""
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return checked_threads(threads) if threads is not None else max(checked_threads(None) // local, 1)
 
 
-def _restore(partial: Path, settings: dict[str, Any], shop: Workshop, optimiser: Any) -> Position | None:
-    """Put a kept state back; None if there is none."""
-    from paring import training
+def identity(shop: Workshop) -> dict[str, Any]:
+    """What the result depends on beside the settings; where fresh weights came from, their checkpoint's bytes."""
+    import hashlib
 
-    if not partial.exists():
-        note(f"Nothing to go on from ({partial} does not exist); beginning anew.")
-        return None
-    tensors, words = training.load_checkpoint(partial)
-    if changed := training.differences(words.get("settings", {}), settings):
-        raise CheckpointError(
-            "interrupted run had other settings", where=partial, found="; ".join(changed), fix="Repeat its command"
-        )
-    parts: dict[str, dict[str, Any]] = {"network": {}, "optimiser": {}}
-    for name, tensor in tensors.items():
-        part, _, rest = name.partition(".")
-        parts[part][rest] = tensor
-    shop.module.load_state_dict(parts["network"])
-    training.restore_optimiser(optimiser, parts["optimiser"])
-    kept = dict(words["position"])
-    if kept["last_loss"] is None:
-        kept["last_loss"] = float("nan")
-    return training.Position(**kept)
+    weights = shop.named.weights
+    return {
+        "net": shop.named.net,
+        "data": shop.digest,
+        "weights": hashlib.sha256(weights.read_bytes()).hexdigest() if weights else "",
+    }
 
 
-def _finish(shop: Workshop, out: Path, position: Position) -> dict[str, Any]:
-    """Score the network, write the checkpoint, drop the kept state."""
-    from paring.cli._networks import save
-
-    shop.module.eval()
-    error = shop.error()
-    save(out, shop.module, shop.named, shop.train)
-    out.with_name(out.name + ".partial").unlink(missing_ok=True)
+def about(shop: Workshop, preset: str | None) -> dict[str, Any]:
+    """What the record of the run says for people."""
     return {
         "network": shop.named.net,
         "parameters": shop.parameters,
         "data": shop.train.name,
-        "train_images": len(shop.train),
+        "train images": shop.train_images,
+        "test set": shop.test.name,
+        "test images": len(shop.test),
+        "preset": preset or "",
+        "command": as_typed(),
+    }
+
+
+def finish(
+    shop: Workshop,
+    settings: Settings,
+    outcome: Outcome,
+    folder: Path,
+    out: Path,
+    report: Path | None,
+    json: bool,
+    more: dict[str, str] | None = None,
+) -> None:
+    """Write the checkpoint and say what came out, with ``more`` facts of the command's own."""
+    from paring.cli._networks import save
+
+    shop.module.to("cpu")
+    save(out, shop.module, shop.named, shop.train)
+    if report is not None:
+        from paring.report import write_training
+
+        write_training(report, folder)
+    position = outcome.position
+    result = {
+        "network": shop.named.net,
+        "parameters": shop.parameters,
+        "data": shop.train.name,
+        "train_images": shop.train_images,
         "test_images": len(shop.test),
         "epochs": position.epoch,
+        "steps": outcome.steps,
         "seconds": position.seconds,
-        "train_loss": position.last_loss,
-        "error": error,
+        "train_loss": outcome.history[-1]["train_loss"],
+        "error": outcome.score["error"],
         "checkpoint": str(out),
         "bytes": out.stat().st_size,
+        "run": str(folder),
     }
+    if json:
+        print_json(result | {name.replace(" ", "_"): fact for name, fact in (more or {}).items()})
+        return
+    print_facts(
+        {
+            **(more or {}),
+            "network": f"{shop.named.net}, {count(shop.parameters)} parameters",
+            "data": f"{shop.train.name}, {count(shop.train_images)} images to train, {count(len(shop.test))} to test",
+            "trained": f"{outcome.steps:,} steps in {position.seconds:.1f} s, last mean loss "
+            f"{result['train_loss']:.4f}",
+            "test error": percent(outcome.score["error"]),
+            "checkpoint": f"{out}, {count(result['bytes'])} bytes",
+            "run folder": str(folder),
+        }
+    )

@@ -21,3 +21,5 @@ from paring.report._pieces import NodeTime as NodeTime
 from paring.report._pieces import Section as Section
 from paring.report._pieces import Stage as Stage
 from paring.report._pieces import Timing as Timing
+from paring.report._training import render_training as render_training
+from paring.report._training import write_training as write_training

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import os
 import secrets
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -39,22 +40,40 @@ def render(report: Report) -> str:
     Returns:
         The document, to be written as UTF-8.
     """
+    body = "".join(build(report) for _, _, build in _SECTIONS)
+    links = [(key, title) for key, title, _ in _SECTIONS]
+    footer = (
+        "Sizes are lengths of files, times medians of timed runs, errors over the set named; what was only simulated "
+        "says so."
+    )
+    return document(report.title, headline(report), links, body, footer, report.version)
+
+
+def document(title: str, header: str, sections: Sequence[tuple[str, str]], body: str, footer: str, version: str) -> str:
+    """A page around its parts, with style, script and a policy that allows no other.
+
+    Args:
+        title: of the page, plain text.
+        header: markup of the top.
+        sections: (id, title) for the links.
+        body: markup of the sections.
+        footer: one sentence, markup.
+        version: of the Paring that made it, or empty.
+    """
     style, script = _resource("page.css"), _resource("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; img-src data:"
-    links = "".join(f'<li><a href="#{key}">{text(title)}</a></li>' for key, title, _ in _SECTIONS)
-    body = "".join(build(report) for _, _, build in _SECTIONS)
-    made = f"Made by Paring {text(report.version)}" if report.version else "Made by Paring"
+    links = "".join(f'<li><a href="#{key}">{text(shown)}</a></li>' for key, shown in sections)
+    made = f"Made by Paring {text(version)}" if version else "Made by Paring"
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark"><meta name="referrer" content="no-referrer">'
-        f"<title>{text(report.title)} – Paring report</title>"
-        f'<link rel="icon" href="data:,"><style>{style}</style></head><body><main>{headline(report)}'
+        f"<title>{text(title)} – Paring report</title>"
+        f'<link rel="icon" href="data:,"><style>{style}</style></head><body><main>{header}'
         f'<nav aria-label="Sections"><ul>{links}</ul></nav>{body}</main>'
-        f"<footer>{made}. Sizes are lengths of files, times medians of timed runs, errors over the set named; what was "
-        f"only simulated says so.</footer><script>{script}</script></body></html>\n"
+        f"<footer>{made}. {footer}</footer><script>{script}</script></body></html>\n"
     )
 
 

@@ -1,0 +1,201 @@
+"""``paring distill``: train a network by the answers of others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from paring.cli._networks import check_writable
+from paring.cli._options import (
+    NET_HELP,
+    Data,
+    Json,
+    Limit,
+    Mean,
+    Seed,
+    Size,
+    SkipBad,
+    Std,
+    Threads,
+    Val,
+    Weights,
+    numbers,
+    on_bad_image,
+)
+from paring.cli._output import note
+from paring.cli._teachers import hint_pairs, opened_teacher
+from paring.cli._training_options import (
+    Device,
+    Every,
+    Keep,
+    LogEvery,
+    Preset,
+    Resume,
+    Run,
+    TrackerName,
+    Until,
+    chosen,
+    training_options,
+)
+from paring.cli.train import about, finish, identity, source, threads_here
+from paring.errors import ArgumentError
+
+_PANEL = "Teacher"
+
+
+@training_options
+def distill(
+    net: Annotated[str, typer.Argument(metavar="STUDENT", help=NET_HELP)],
+    data: Data,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE.safetensors", help="The checkpoint to write.")],
+    teacher: Annotated[
+        list[str],
+        typer.Option(
+            "--teacher",
+            metavar="NET[:weights]|FILE.pare",
+            rich_help_panel=_PANEL,
+            help="A zoo name with its checkpoint (resnet56:resnet56.safetensors), a checkpoint of paring train, "
+            "your own path/to/file.py:function, or a .pare file. Several are an ensemble.",
+        ),
+    ],
+    temperature: Annotated[
+        float,
+        typer.Option(
+            "--temperature", metavar="T", rich_help_panel=_PANEL, help="Of the soft targets; inf matches logits."
+        ),
+    ] = 4.0,
+    hard_weight: Annotated[
+        float,
+        typer.Option(
+            "--hard-weight", metavar="X", rich_help_panel=_PANEL, help="Share of the labels in the loss, 0 to 1."
+        ),
+    ] = 0.1,
+    ensemble: Annotated[
+        str,
+        typer.Option(
+            "--average", metavar="NAME", rich_help_panel=_PANEL, help="Of an ensemble: logits or probabilities."
+        ),
+    ] = "logits",
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            "--cache",
+            metavar="FILE.safetensors",
+            rich_help_panel=_PANEL,
+            help="The teachers' logits on the undistorted images: computed into this file once, then read.",
+        ),
+    ] = None,
+    cache_half: Annotated[
+        bool, typer.Option("--cache-half", rich_help_panel=_PANEL, help="Keep these logits in half precision.")
+    ] = False,
+    hint: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--hint",
+            metavar="LAYER=LAYER",
+            rich_help_panel=_PANEL,
+            help="The student's layer learns the teacher's, through a 1x1 convolution that is dropped at the end.",
+        ),
+    ] = None,
+    hint_weight: Annotated[
+        float, typer.Option("--hint-weight", metavar="X", rich_help_panel=_PANEL, help="Of all hints together.")
+    ] = 1.0,
+    val: Val = None,
+    weights: Weights = None,
+    preset: Preset = None,
+    given: dict[str, Any] | None = None,
+    run: Run = None,
+    resume: Resume = False,
+    until: Until = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", metavar="PAGE.html", help="Also make a page with the curves.")
+    ] = None,
+    device: Device = None,
+    keep: Keep = 2,
+    checkpoint: Every = 60.0,
+    log: LogEvery = 50,
+    tracker: TrackerName = "",
+    seed: Seed = 0,
+    size: Size = None,
+    mean: Mean = None,
+    std: Std = None,
+    limit: Limit = None,
+    skip_bad_images: SkipBad = False,
+    threads: Threads = None,
+    json: Json = False,
+) -> None:
+    """Train a student by the softened answers of one or more teachers, beside the labels, and write its checkpoint.
+
+    The teachers see each image as the student does, distorted alike. With --cache they are asked once, about the
+    undistorted images, and do not run in training: choose it with --augment none. Everything else is as in paring
+    train, --resume and several processes included.
+
+    Example: [bold]paring distill lenet_300_100 --teacher lenet.safetensors --data mnist5k --temperature 8 --out
+    student.safetensors[/bold]
+
+    Example: [bold]paring distill resnet20 --teacher resnet56:resnet56.safetensors --hint layer2=layer2 --preset
+    resnet-cifar10 --data parquet:cifar10 --out student.safetensors[/bold]
+    """
+    from paring import recipes, training
+
+    check_writable(out, ".safetensors", "--out")
+    check_writable(cache, ".safetensors", "--cache")
+    check_writable(report, ".html", "--report")
+    pairs = hint_pairs(hint or [])
+    if not temperature > 0:
+        raise ArgumentError("impossible temperature", where="--temperature", found=temperature, expected="above 0")
+    if not 0 <= hard_weight <= 1:
+        raise ArgumentError("impossible weight", where="--hard-weight", found=hard_weight, expected="0 to 1")
+    folder = run or out.with_suffix(".train")
+    settings = chosen(preset, given or {}, seed)
+    world = training.join(device, tracker=tracker, folder=folder)
+    asked = {
+        "size": size,
+        "mean": numbers(mean, "--mean"),
+        "std": numbers(std, "--std"),
+        "limit": limit,
+        "on_bad_image": on_bad_image(skip_bad_images),
+    }
+    from paring.cli._workshop import open_workshop
+
+    shop = open_workshop(net, weights, data, val, asked, seed, threads_here(threads))
+    teachers = [opened_teacher(word, shop.train) for word in teacher]
+    facts = {"teacher": ", ".join(teacher), "temperature": str(temperature), "hard weight": str(hard_weight)}
+    try:
+        outcome = recipes.distil(
+            shop.module,
+            source(shop, settings),
+            settings,
+            teachers,
+            shop.train,
+            folder=folder,
+            temperature=temperature,
+            hard_weight=hard_weight,
+            average=ensemble,
+            cache=cache,
+            cache_dtype="F16" if cache_half else "F32",
+            hints=pairs,
+            hint_weight=hint_weight,
+            identity=identity(shop),
+            warn=note,
+            evaluate=training.evaluator(shop.test),
+            classes=len(shop.train.classes),
+            resume=resume,
+            until=until,
+            about={**about(shop, preset), **facts},
+            world=world,
+            keep=keep,
+            clock=training.Clock(checkpoint),
+            log_every=log,
+            tracker=tracker,
+            title=shop.named.title,
+            say=note,
+        )
+    except KeyboardInterrupt:
+        if world.main and training.Checkpoints(folder).paths():
+            note(f"Its state is in {folder}; the same command with --resume goes on.")
+        raise
+    if world.main:
+        finish(shop, settings, outcome, folder, out, report, json, facts)
