@@ -23,7 +23,7 @@ const Kernel& kernel(Isa isa) {
 
 WindowsFunction windows_kernel(Isa isa) {
 #if defined(__x86_64__)
-  if (isa == Isa::avx512) return avx512_windows;
+  if (isa >= Isa::avx512) return avx512_windows;
 #endif
   (void)isa;
   return nullptr;
