@@ -337,5 +337,5 @@ _SHAPES: dict[str, Callable[..., Any]] = {
     ),
     "where": lambda condition, *_: torch.empty(condition.shape),
     **dict.fromkeys(("ge", "gt", "le", "lt"), lambda x, *_: x.new_empty(x.shape, dtype=torch.bool)),
-    **dict.fromkeys(("pow", "_softmax", "_prelu_kernel", "neg", "abs"), _same),
+    **dict.fromkeys(("pow", "_softmax", "_prelu_kernel", "neg", "abs", "round"), _same),
 }
