@@ -10,6 +10,7 @@ import pytest
 from runtime_cases import CASES, inputs_of, rand, single
 
 from paring.errors import ArgumentError, GraphError
+from paring.forms import Codebook
 from paring.graph import Graph, Node
 from paring.runtime import Engine, info, reference
 from paring.runtime._engine import ISAS
@@ -162,6 +163,19 @@ def test_environment_variable_chooses_the_instruction_set():
         assert found_isa == isa
         assert isa in kernels
         assert set(kernels) <= {isa, "avx512"} if isa == "avx512vnni" else kernels == [isa]  # VNNI is for codes alone
+
+
+@pytest.mark.skipif("avx512vnni" not in AVAILABLE, reason="this processor has no VNNI")
+def test_with_vnni_float_layers_take_the_kernels_they_take_without():
+    """What is packed for a layer tells its kernel: a sparse one has windows from AVX-512 on."""
+    book = np.array([-0.5, 0.25], np.float32)
+    indices = np.where(rand(1, 64, 256) > 1.6, 2, 0) + (rand(2, 64, 256) > 1.6)
+    form = Codebook(book, np.minimum(indices, 2))
+    node = Node("fc", "linear", ("x",), weights={"weight": "fc.weight"})
+    graph = Graph({"x": (256,)}, [node], ("fc",), {"fc.weight": form})
+    steps = [Engine(graph, 1, isa=isa).profile(rand(3, 1, 256), 1)[0] for isa in ("avx512", "avx512vnni")]
+    assert steps[0].weight_bytes == steps[1].weight_bytes
+    assert steps[0].weight_bytes > Engine(graph, 1, isa="avx2").profile(rand(3, 1, 256), 1)[0].weight_bytes
 
 
 def test_importing_the_runtime_imports_no_torch():
