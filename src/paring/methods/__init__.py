@@ -48,6 +48,9 @@ from paring.methods._vbmf import vbmf as vbmf
 from paring.methods._weight_scales import weight_scales as weight_scales
 from paring.methods.adaround import adaround as adaround
 from paring.methods.bias_correction import bias_error as bias_error
+from paring.methods.branches import cheapest_branch as cheapest_branch
+from paring.methods.branches import remove_branches as remove_branches
+from paring.methods.branches import residual_branches as residual_branches
 from paring.methods.equalisation import Equalised as Equalised
 from paring.methods.equalisation import Link as Link
 from paring.methods.equalisation import absorb_high_biases as absorb_high_biases
