@@ -11,6 +11,8 @@ from paring.recipes._settings import keep_targets as keep_targets
 from paring.recipes._teachers import Renormalised as Renormalised
 from paring.recipes._teachers import teacher as teacher
 from paring.recipes.channels import SmallerNetwork as SmallerNetwork
+from paring.recipes.channels import ShallowerNetwork as ShallowerNetwork
+from paring.recipes.channels import cut_branches as cut_branches
 from paring.recipes.channels import cut_channels as cut_channels
 from paring.recipes.deep_compression import deep_compression as deep_compression
 from paring.recipes.distillation import distil as distil
