@@ -18,18 +18,19 @@ def grey(images: Tensor) -> Tensor:
     if images.shape[1] == 1:
         return images
     red, green, blue = images.unbind(1)
-    return (red * _LUMA[0] + green * _LUMA[1] + blue * _LUMA[2]).unsqueeze(1)
+    return (red * _LUMA[0]).add_(green, alpha=_LUMA[1]).add_(blue, alpha=_LUMA[2]).unsqueeze(1)
 
 
 def brightness(images: Tensor, factor: Tensor) -> Tensor:
     """Each image times its factor ``(N,)``, cut to 0..1."""
-    return (images * _each(factor)).clamp(0, 1)
+    return (images * _each(factor)).clamp_(0, 1)
 
 
 def contrast(images: Tensor, factor: Tensor) -> Tensor:
     """Each image blended with its mean grey: ``factor x + (1 - factor) mean``, cut to 0..1; factors ``(N,)``."""
     factor = _each(factor)
-    return (images * factor + (1 - factor) * grey(images).mean((1, 2, 3), keepdim=True)).clamp(0, 1)
+    mean = grey(images.mean((2, 3), keepdim=True))  # of the grey image: the luma is linear
+    return (images * factor).add_((1 - factor) * mean).clamp_(0, 1)
 
 
 def saturation(images: Tensor, factor: Tensor) -> Tensor:
@@ -37,7 +38,7 @@ def saturation(images: Tensor, factor: Tensor) -> Tensor:
     if images.shape[1] == 1:
         return images
     factor = _each(factor)
-    return (images * factor + (1 - factor) * grey(images)).clamp(0, 1)
+    return (images * factor).add_(grey(images).mul_(1 - factor)).clamp_(0, 1)
 
 
 def hue(images: Tensor, turn: Tensor) -> Tensor:
@@ -50,19 +51,22 @@ def hue(images: Tensor, turn: Tensor) -> Tensor:
     if images.shape[1] == 1:
         return images
     red, green, blue = images.unbind(1)
-    value, which = images.max(1)
-    chroma = value - images.amin(1)
-    safe = torch.where(chroma > 0, chroma, 1)
-    # In sixths of the circle: red lies at 0, green at 2, blue at 4.
-    sixths = torch.where(
-        which == 0, (green - blue) / safe, torch.where(which == 1, 2 + (blue - red) / safe, 4 + (red - green) / safe)
-    )
-    sixths = sixths + 6 * turn.to(images).view(-1, 1, 1)
-    parts = []
-    for offset in (5, 3, 1):
-        k = (offset + sixths) % 6
-        parts.append(value - chroma * torch.minimum(k, 4 - k).clamp(0, 1))
-    return torch.stack(parts, 1)
+    # Sorted by swapping, without a branch: torch.where takes longer than all that is here. The hue in sixths of the
+    # circle is |place + (middle - least) / chroma|, where place says which swaps there were.
+    larger, least = torch.maximum(green, blue), torch.minimum(green, blue)
+    place = green.lt(blue).to(images).mul_(-6)
+    swapped = red.lt(larger).to(images)
+    place.addcmul_(swapped, 2 * place + 2, value=-1)
+    value, middle = torch.maximum(red, larger), torch.minimum(red, larger)
+    chroma = value - torch.minimum(middle, least)
+    sixths = middle.sub_(least).div_(chroma + 1e-20).add_(place).abs_().add_((6 * turn.to(images)).view(-1, 1, 1))
+    sixths.sub_(torch.floor(sixths / 6), alpha=6)
+    turned, low = torch.empty_like(images), value.sub_(chroma)
+    # How much of the chroma each colour has: a trapezium around its own place on the circle.
+    for channel, (at, slope, offset) in enumerate(((3, 1, -1), (2, -1, 2), (4, -1, 2))):
+        part = (sixths - at).abs_().mul_(slope).add_(offset).clamp_(0, 1)
+        turned[:, channel] = part.mul_(chroma).add_(low)
+    return turned
 
 
 def pca_noise(images: Tensor, amount: Tensor, values: Tensor, vectors: Tensor) -> Tensor:

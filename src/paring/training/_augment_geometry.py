@@ -22,7 +22,12 @@ def flip(images: Tensor, which: Tensor) -> Tensor:
         images: any type, ``(N, C, H, W)``.
         which: bool ``(N,)``.
     """
-    return torch.where(which.view(-1, 1, 1, 1), images.flip(3), images)
+    if images.device.type != "cpu" or not len(images):
+        return torch.where(which.view(-1, 1, 1, 1), images.flip(3), images)
+    # An image at a time: torch.where and indexing read 8-bit images byte by byte.
+    return torch.cat(
+        [image.flip(3) if told else image for image, told in zip(images.split(1), which.tolist(), strict=True)]
+    )
 
 
 def pad_crop(images: Tensor, top: Tensor, left: Tensor, pad: int) -> Tensor:

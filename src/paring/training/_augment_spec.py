@@ -90,7 +90,7 @@ class Augmentation:
         """
         for step, tensors in zip(self._steps(cut), drawn, strict=True):
             if not step.levels and images.dtype == torch.uint8:
-                images = images.float() / 255
+                images = images.contiguous().float().div_(255)  # planes of one channel: what vector code reads best
             images = step.apply(images, *(tensor.to(images.device) for tensor in tensors))
         return images
 
@@ -112,6 +112,7 @@ def finish(
     *,
     cut: bool = True,
     layout: torch.memory_format = torch.contiguous_format,
+    out: Tensor | None = None,
 ) -> Tensor:
     """8-bit images augmented and normalised, a cache-full at a time on a CPU.
 
@@ -123,15 +124,19 @@ def finish(
         drawn: for these images.
         cut: with the first step, where it cuts a box.
         layout: of the result.
+        out: where to put it, instead.
 
     Returns:
         float32 ``(N, C, H, W)``.
     """
-    out = torch.empty(images.shape, dtype=torch.float32, device=images.device, memory_format=layout)
+    if out is None:
+        out = torch.empty(images.shape, dtype=torch.float32, device=images.device, memory_format=layout)
     chunk = max(1, _CACHE // (4 * prod(images.shape[1:]))) if images.device.type == "cpu" else max(len(images), 1)
     for start in range(0, len(images), chunk):
         some = slice(start, start + chunk)
         part = images[some] if augment is None else augment.apply(images[some], rows(drawn, some), cut)
+        if part.dtype == torch.uint8 and layout == torch.contiguous_format:
+            part = part.contiguous()  # turned as bytes, then widened, takes half as long as both at once
         target = out[some].copy_(part)
         if part.dtype == torch.uint8:
             target.div_(255)

@@ -14,6 +14,7 @@ from paring.errors import ArgumentError
 from paring.graph import Preparation
 from paring.training._augment_spec import Augmentation, augmentation, finish, rows
 from paring.training._batches import Batch, _part, generator
+from paring.training._pipeline_buffers import Buffers
 from paring.training._pipeline_decoders import Decoders, Job
 
 #: Images that are shuffled among each other where a set is stored in blocks.
@@ -87,7 +88,7 @@ class Stream:
         self._share(rank, world)
 
     def _share(self, rank: int, world: int) -> None:
-        self.part = _part(self.size, rank, world)
+        self.part, self._buffers = _part(self.size, rank, world), Buffers()
         share = self.part.stop - self.part.start
         self.decoders = Decoders(self.listing, self.preparation, self.augment.cut, size=share, **self._options)  # type: ignore[arg-type]
 
@@ -153,7 +154,8 @@ class Stream:
         else:
             images = images.to(self.device)
         maps, (mean, std) = images.permute(0, 3, 1, 2), normal(self.preparation, self.device)
-        return finish(maps, mean, std, self.augment, rows(drawn, self.part), cut=False, layout=self.layout)
+        out = self._buffers.take(maps.shape, self.layout) if self.device.type == "cpu" else None
+        return finish(maps, mean, std, self.augment, rows(drawn, self.part), cut=False, layout=self.layout, out=out)
 
 
 class InOrder:

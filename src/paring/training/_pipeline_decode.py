@@ -151,9 +151,10 @@ def _channels(array: np.ndarray, channels: int) -> np.ndarray:
 
 
 def _fit(out: Tensor, box: np.ndarray) -> None:
+    box = box if box.flags.writeable else box.copy()  # as torch wants it
     if box.shape == out.shape:
-        out.copy_(torch.tensor(box))
+        out.copy_(torch.from_numpy(box))
         return
-    maps = torch.tensor(box)[None].permute(0, 3, 1, 2)  # the layout torch's vector code takes for uint8
+    maps = torch.from_numpy(box)[None].permute(0, 3, 1, 2)  # the layout torch's vector code takes for uint8
     size = (out.shape[0], out.shape[1])
     out.copy_(F.interpolate(maps, size=size, mode="bilinear", antialias=True)[0].permute(1, 2, 0))
