@@ -10,7 +10,7 @@ import paring as package
 from paring import errors
 from paring.cli import _main
 
-COMMANDS = ["demo", "train", "compress", "eval", "run", "inspect", "report", "cost"]
+COMMANDS = ["demo", "train", "compress", "eval", "run", "inspect", "report", "cost", "sensitivity"]
 PLAIN = {**os.environ, "COLUMNS": "120", "NO_COLOR": "1", "TERM": "dumb"}
 
 

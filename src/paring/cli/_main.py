@@ -12,7 +12,7 @@ from typing import Any
 import typer
 
 from paring import __version__
-from paring.cli import compress, cost, demo, distill, evaluate, inspect, report, run, train
+from paring.cli import compress, cost, demo, distill, evaluate, inspect, report, run, sensitivity, train
 from paring.cli._command import remember
 from paring.cli._output import errors, show_error
 from paring.errors import EXIT_INTERRUPTED, ParingError
@@ -44,6 +44,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "inspect": inspect.inspect,
     "report": report.report,
     "cost": cost.cost,
+    "sensitivity": sensitivity.sensitivity,
 }
 for _name, _command in _COMMANDS.items():  # typer would keep the line breaks of the source
     _paragraphs = cleandoc(_command.__doc__ or "").split("\n\n")

@@ -65,6 +65,7 @@ from paring.training._pipeline_source import source as source
 from paring.training._presets import PRESETS as PRESETS
 from paring.training._presets import Preset as Preset
 from paring.training._presets import preset as preset
+from paring.training._progress import Progress as Progress
 from paring.training._run import Outcome as Outcome
 from paring.training._run import run as run
 from paring.training._schedule import SCHEDULES as SCHEDULES

@@ -55,10 +55,14 @@ class Progress:
 
     def update(self, position: Position, step: Step) -> None:
         """Say what ``step`` came to; drawn a few times a second at most."""
-        if self._bar is None or time.monotonic() - self._drawn < 0.2:
-            return
-        self._drawn = time.monotonic()
-        self._bar.update(self._task, completed=step.number + 1, state=self.state(position, step))
+        if self._bar is not None and time.monotonic() - self._drawn >= 0.2:
+            self.advance(step.number + 1, self.state(position, step))
+
+    def advance(self, done: int, state: str = "") -> None:
+        """Say that ``done`` steps are done, with a few words on the one in hand."""
+        if self._bar is not None:
+            self._drawn = time.monotonic()
+            self._bar.update(self._task, completed=done, state=state)
 
     def state(self, position: Position, step: Step) -> str:
         """Epoch, step, loss, images a second and the last score, in a few words."""
