@@ -174,7 +174,8 @@ def apply_masks(module: nn.Module, masks: Mapping[str, np.ndarray], *, bits: int
         if form is not None and not isinstance(form, Pruned):
             raise ArgumentError(f"weight is already {form.kind}", where=name, fix="Prune before anything else")
         weight = value(place)
-        keep = torch.from_numpy(np.ascontiguousarray(mask)).to(weight.device)
+        # copied: a mask with odd strides along axes of length 1 would turn the weight to channels last
+        keep = torch.from_numpy(np.array(mask, order="C")).to(weight.device)
         if form is None:
             form = Pruned(torch.ones_like(keep), bits)
             attach(place, form)
