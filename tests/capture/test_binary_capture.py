@@ -55,6 +55,12 @@ def test_groups_and_single_pixels(layer):
     assert "avg_pool" not in ops(graph)  # a box of one pixel changes nothing
 
 
+@pytest.mark.parametrize("layer", [BinaryConv2d(4, 8, 3, 2, 1, groups=2), BinaryConv2d(4, 4, 3, 1, 2, 2, groups=4)])
+def test_the_scale_of_each_group(layer):
+    agree(layer, (4, 7, 6))
+    assert cost(outline(layer, (4, 7, 6))).parameters == layer.weight.numel()
+
+
 def test_a_sign_of_other_numbers():
     graph = agree(Function(lambda m, x: torch.where(x >= 0.5, 3.0, 1.0)), (4, 3, 3))
     assert ops(graph) == ["scale_shift", "sign", "scale_shift"]

@@ -225,20 +225,20 @@ def power(low: Lowering, x: Any, exponent: Any = 2) -> Value:
 @rule("zeros_like", "new_zeros")
 def zeros(low: Lowering, x: Value, size: Any = None, **kwargs: Any) -> Const:
     """Zeros of the same or a given shape."""
-    return Const(torch.zeros(x.shape if size is None else tuple(size)))
+    return Const(torch.zeros(x.shape if size is None else tuple(size)), origin=_MADE_UP)
 
 
 @rule("ones_like", "new_ones")
 def ones(low: Lowering, x: Value, size: Any = None, **kwargs: Any) -> Const:
     """Ones of the same or a given shape."""
-    return Const(torch.ones(x.shape if size is None else tuple(size)))
+    return Const(torch.ones(x.shape if size is None else tuple(size)), origin=_MADE_UP)
 
 
 @rule("full_like", "new_full")
 def full(low: Lowering, x: Value, *args: Any, **kwargs: Any) -> Const:
     """One number, of the same or a given shape."""
     size, number = (x.shape, args[0]) if len(args) == 1 else (tuple(args[0]), args[1])
-    return Const(torch.full(size, float(number)))
+    return Const(torch.full(size, float(number)), origin=_MADE_UP)
 
 
 # --- reductions ---------------------------------------------------------------------------------------------------

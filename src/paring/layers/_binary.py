@@ -7,6 +7,9 @@ Forward, for one output filter of n = c kh kw weights W over an input I:
     "sign"    I * W  ~  (sign(I) * B) alpha                                          XNOR-Net as released
     "scaled"  I * W  ~  (sign(I) * B) . K alpha,  K = (mean over channels of |I|) * box filter 1 / (kh kw)
 
+Binarized Neural Networks (Courbariaux et al. 2016, arXiv 1602.02830) are "sign" without alpha: the dot product of signs
+as it is, for a batch norm behind it to scale, and weights whose gradient is that of the sign.
+
 Backward: d sign(x) / dx = 1 where |x| <= 1, else 0, and dC/dW = dC/dW~ (1/n + alpha [|W| <= 1]) (section 3.1).
 """
 
@@ -129,8 +132,9 @@ def input_scale(
     Returns:
         ``(N, groups, H', W')``, H' and W' those of the convolution's output.
     """
-    mean = input.abs().unflatten(1, (groups, -1)).mean(2)
-    box = mean.new_full((groups, 1, *kernel_size), 1 / prod(kernel_size))
+    mean = input.abs() if groups > 1 else input.abs().mean(1, keepdim=True)
+    depth = mean.shape[1] // groups  # with groups, the box goes over their channels, too
+    box = mean.new_full((groups, depth, *kernel_size), 1 / (depth * prod(kernel_size)))
     return F.conv2d(mean, box, None, stride, padding, dilation, groups)
 
 
@@ -145,6 +149,7 @@ class BinaryConv2d(nn.Conv2d):
         inputs: ``"real"`` (BWN), ``"sign"``, or ``"scaled"`` (sign, and the output times K).
         gradient: see :func:`binary_weight`.
         pad_value: what surrounds the map of signs: 0 (a position that does not count), 1 or -1.
+        alpha: False leaves the filters' scale out (a Binarized Neural Network); ``gradient`` is not read then.
         bias: added last, real. Off by default, because a batch norm follows in the paper's blocks.
 
     Raises:
@@ -165,6 +170,7 @@ class BinaryConv2d(nn.Conv2d):
         inputs: str = "scaled",
         gradient: str = "paper",
         pad_value: float = 0,
+        alpha: bool = True,
     ) -> None:
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias)
         _check(inputs, gradient)
@@ -172,21 +178,22 @@ class BinaryConv2d(nn.Conv2d):
             raise ArgumentError("pad_value is not a sign", found=pad_value, expected="0, 1 or -1")
         if pad_value and inputs == "real":
             raise ArgumentError("real inputs are padded with 0", found=f"pad_value={pad_value}")
-        self.inputs, self.gradient, self.pad_value = inputs, gradient, float(pad_value)
+        self.inputs, self.gradient, self.pad_value, self.alpha = inputs, gradient, float(pad_value), alpha
 
     def forward(self, input: Tensor) -> Tensor:
-        sign, alpha = binary_weight(self.weight, self.gradient)
+        sign, alpha = _signs_and_scale(self)
         source = input if self.inputs == "real" else binary_sign(input)
         across, along = self._pads()
         if self.pad_value:
             source = F.pad(source, (along, along, across, across), value=self.pad_value)
             across = along = 0
         output = F.conv2d(source, sign, None, self.stride, (across, along), self.dilation, self.groups)
-        output = output * alpha.view(-1, 1, 1)
+        if alpha is not None:
+            output = output * alpha.view(-1, 1, 1)
         if self.inputs == "scaled":
             scale = input_scale(input, self.kernel_size, self.stride, self._pads(), self.dilation, self.groups)
-            if self.groups > 1:  # one group's K broadcasts by itself
-                scale = scale.repeat_interleave(self.out_channels // self.groups, dim=1)
+            if self.groups not in (1, self.out_channels):  # each group's K for all its outputs; one alone broadcasts
+                scale = F.conv2d(scale, scale.new_ones(self.out_channels, 1, 1, 1), groups=self.groups)
             output = output * scale
         return output if self.bias is None else output + self.bias.view(-1, 1, 1)
 
@@ -194,7 +201,7 @@ class BinaryConv2d(nn.Conv2d):
         return int(self.padding[0]), int(self.padding[1])
 
     def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, inputs={self.inputs}"
+        return f"{super().extra_repr()}, inputs={self.inputs}{'' if self.alpha else ', alpha=False'}"
 
 
 class BinaryLinear(nn.Linear):
@@ -208,6 +215,7 @@ class BinaryLinear(nn.Linear):
         bias: added last, real; off by default.
         inputs: ``"real"``, ``"sign"`` or ``"scaled"``.
         gradient: see :func:`binary_weight`.
+        alpha: False leaves the scale of each output out, as in :class:`BinaryConv2d`.
 
     Raises:
         ArgumentError: on an unknown ``inputs`` or ``gradient``.
@@ -221,20 +229,29 @@ class BinaryLinear(nn.Linear):
         *,
         inputs: str = "scaled",
         gradient: str = "paper",
+        alpha: bool = True,
     ) -> None:
         super().__init__(in_features, out_features, bias)
         _check(inputs, gradient)
-        self.inputs, self.gradient = inputs, gradient
+        self.inputs, self.gradient, self.alpha = inputs, gradient, alpha
 
     def forward(self, input: Tensor) -> Tensor:
-        sign, alpha = binary_weight(self.weight, self.gradient)
-        output = F.linear(input if self.inputs == "real" else binary_sign(input), sign) * alpha
+        sign, alpha = _signs_and_scale(self)
+        output = F.linear(input if self.inputs == "real" else binary_sign(input), sign)
+        if alpha is not None:
+            output = output * alpha
         if self.inputs == "scaled":
             output = output * input.abs().mean(-1, keepdim=True)
         return output if self.bias is None else output + self.bias
 
     def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, inputs={self.inputs}"
+        return f"{super().extra_repr()}, inputs={self.inputs}{'' if self.alpha else ', alpha=False'}"
+
+
+def _signs_and_scale(layer: BinaryConv2d | BinaryLinear) -> tuple[Tensor, Tensor | None]:
+    if layer.alpha:
+        return binary_weight(layer.weight, layer.gradient)
+    return binary_sign(layer.weight), None
 
 
 def _check(inputs: str, gradient: str) -> None:
@@ -249,7 +266,8 @@ def center_and_clip(network: nn.Module) -> int:
     """Prepare the real weights of every binary layer for a step, in place, as the authors' code does before each batch.
 
     From every filter its mean over the input channels is taken away, position by position (where there is more than
-    one channel, else nothing would be left), then weights are clipped to [-1, 1].
+    one channel, else nothing would be left), then weights are clipped to [-1, 1]. Layers without alpha are
+    only clipped.
 
     Returns:
         Number of binary layers.
@@ -261,7 +279,7 @@ def center_and_clip(network: nn.Module) -> int:
     if not layers:
         raise ArgumentError("network has no binary layer", expected="BinaryConv2d or BinaryLinear")
     for layer in layers:
-        if layer.weight.shape[1] > 1:
+        if layer.alpha and layer.weight.shape[1] > 1:
             layer.weight -= layer.weight.mean(1, keepdim=True)
         layer.weight.clamp_(-1, 1)
     return len(layers)

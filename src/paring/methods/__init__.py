@@ -9,6 +9,7 @@ the zeros of pruning. :func:`forms` turns a trained network into forms for the g
     graph.weights.update(forms(network))
 """
 
+from paring.methods._captured import graph_with_forms as graph_with_forms
 from paring.methods._channel_scores import SCORES as SCORES
 from paring.methods._channel_scores import channel_scores as channel_scores
 from paring.methods._clustering import INITIALISATIONS as INITIALISATIONS
@@ -46,8 +47,22 @@ from paring.methods._select import weights as weights
 from paring.methods._vbmf import Factorised as Factorised
 from paring.methods._vbmf import vbmf as vbmf
 from paring.methods._weight_scales import weight_scales as weight_scales
+from paring.methods.activations import QuantisedActivations as QuantisedActivations
+from paring.methods.activations import quantise_activations as quantise_activations
 from paring.methods.adaround import adaround as adaround
 from paring.methods.bias_correction import bias_error as bias_error
+from paring.methods.binary_connect import BinaryConnect as BinaryConnect
+from paring.methods.binary_connect import binary_connect as binary_connect
+from paring.methods.binary_connect import hard_sigmoid as hard_sigmoid
+from paring.methods.binary_connect import stochastic_sign as stochastic_sign
+from paring.methods.binary_steps import center_and_clip_weights as center_and_clip_weights
+from paring.methods.binary_steps import clip_weights as clip_weights
+from paring.methods.binary_weight import BinaryWeight as BinaryWeight
+from paring.methods.binary_weight import binarise_weights as binarise_weights
+from paring.methods.dorefa import DoReFa as DoReFa
+from paring.methods.dorefa import dorefa as dorefa
+from paring.methods.dorefa import quantise_unit as quantise_unit
+from paring.methods.dorefa import unit_weight as unit_weight
 from paring.methods.branches import cheapest_branch as cheapest_branch
 from paring.methods.branches import remove_branches as remove_branches
 from paring.methods.branches import residual_branches as residual_branches
@@ -64,6 +79,11 @@ from paring.methods.gradual import Gradual as Gradual
 from paring.methods.half import Half as Half
 from paring.methods.half import halve as halve
 from paring.methods.half import round_half as round_half
+from paring.methods.inq import Incremental as Incremental
+from paring.methods.inq import power_exponents as power_exponents
+from paring.methods.inq import power_levels as power_levels
+from paring.methods.inq import quantise_incrementally as quantise_incrementally
+from paring.methods.inq import round_to_powers as round_to_powers
 from paring.methods.integers import Quantised as Quantised
 from paring.methods.integers import observe as observe
 from paring.methods.integers import quantise as quantise
@@ -93,7 +113,15 @@ from paring.methods.structured import ENGINE_TILE as ENGINE_TILE
 from paring.methods.structured import ChannelPruning as ChannelPruning
 from paring.methods.structured import LayerCut as LayerCut
 from paring.methods.structured import prune_channels as prune_channels
+from paring.methods.ternary import Ternary as Ternary
+from paring.methods.ternary import ternarise as ternarise
+from paring.methods.ternary import ternary_weight as ternary_weight
 from paring.methods.weight_sharing import Shared as Shared
 from paring.methods.weight_sharing import share as share
 from paring.methods.weight_sharing import share_values as share_values
 from paring.methods.weight_sharing import sharing_rate as sharing_rate
+from paring.methods.xnor import Binarised as Binarised
+from paring.methods.xnor import SignBlock as SignBlock
+from paring.methods.xnor import binarise as binarise
+from paring.methods.xnor import describe_blocks as describe_blocks
+from paring.methods.xnor import rebuild_blocks as rebuild_blocks

@@ -5,30 +5,53 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from torch import nn
 from torch.nn.utils import parametrize
 
 from paring.errors import CheckpointError
-from paring.forms import Dense, Form
+from paring.forms import Dense, Form, Integer
+from paring.layers import BinaryConv2d, BinaryLinear
 from paring.methods._select import FormParametrization, attach, parametrization, places, value
+from paring.methods.binary_connect import BinaryConnect
+from paring.methods.binary_weight import BinaryWeight
+from paring.methods.dorefa import DoReFa
 from paring.methods.half import Half
+from paring.methods.inq import Incremental
 from paring.methods.movement import Moving
 from paring.methods.pruning import Pruned
+from paring.methods.ternary import Ternary
 from paring.methods.weight_sharing import Shared
 
 #: Every trainable form by its kind. A new method adds a row.
-TRAINABLE: dict[str, type[Any]] = {form.kind: form for form in (Pruned, Moving, Shared, Half)}
+TRAINABLE: dict[str, type[Any]] = {
+    form.kind: form
+    for form in (
+        Pruned,
+        Moving,
+        Shared,
+        Half,
+        Incremental,
+        DoReFa,
+        Ternary,
+        BinaryConnect,
+        BinaryWeight,
+    )
+}
 
 
 def forms(module: nn.Module) -> dict[str, Form]:
     """Every parameter's exact form by its plain name (``fc1.weight``).
 
-    ``form.dense()`` equals the trained value bit for bit, up to the sign of zero.
+    ``form.dense()`` equals the trained value bit for bit, up to the sign of zero. A binary layer's weight is what it
+    computes with, its signs, one bit each.
     """
     found: dict[str, Form] = {}
     for name, place in places(module).items():
         trained = parametrization(place)
-        if trained is None:
+        if trained is None and place.tensor == "weight" and isinstance(place.module, BinaryConv2d | BinaryLinear):
+            found[name] = Integer.from_dense(value(place).numpy(force=True), np.ones(1), 1)
+        elif trained is None:
             found[name] = Dense(value(place).numpy(force=True))
         else:
             found[name] = trained.form(_original(place))

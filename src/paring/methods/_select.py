@@ -20,19 +20,26 @@ WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 class Place(NamedTuple):
-    """Where a parameter lives."""
+    """Where a parameter lives.
+
+    Attributes:
+        module: the first module that holds it.
+        tensor: its name there.
+        others: plain name, module and name there of every further module that holds the same parameter.
+    """
 
     module: nn.Module
     tensor: str
+    others: tuple[tuple[str, nn.Module, str], ...] = ()
 
 
 def places(module: nn.Module) -> dict[str, Place]:
     """Every parameter's plain name (``fc1.weight``, parametrised or not) with its place, in the module's order.
 
-    A parameter that two modules share has one place, the first.
+    A parameter that two modules share has one place, the first, which knows the others.
     """
     found: dict[str, Place] = {}
-    seen: set[int] = set()
+    seen: dict[int, str] = {}
     for path, child in module.named_modules():
         if isinstance(child, parametrize.ParametrizationList) or ".parametrizations." in f".{path}.":
             continue
@@ -42,9 +49,12 @@ def places(module: nn.Module) -> dict[str, Place]:
                 held[name] = chain.original
         order = [name for name in ("weight", "bias") if name in held] + sorted(set(held) - {"weight", "bias"})
         for name in order:
-            if id(held[name]) not in seen:
-                seen.add(id(held[name]))
-                found[f"{path}.{name}" if path else name] = Place(child, name)
+            plain = f"{path}.{name}" if path else name
+            first = seen.setdefault(id(held[name]), plain)
+            if first == plain:
+                found[plain] = Place(child, name)
+            else:
+                found[first] = found[first]._replace(others=(*found[first].others, (plain, child, name)))
     return found
 
 
@@ -61,7 +71,8 @@ def select(module: nn.Module, targets: Mapping[str, T]) -> dict[str, T]:
     """The target of every weight that a pattern matches.
 
     A pattern is a shell pattern on the layer's path (``fc*``, ``*.conv1``) and means its weight; one that ends in
-    ``.weight`` or ``.bias`` is matched against the parameter's full name. Later patterns override earlier ones.
+    ``.weight`` or ``.bias`` is matched against the parameter's full name. Later patterns override earlier ones. A
+    parameter that several layers share is matched by the names of all of them.
 
     Args:
         module: the network.
@@ -77,15 +88,26 @@ def select(module: nn.Module, targets: Mapping[str, T]) -> dict[str, T]:
     chosen: dict[str, T] = {}
     for pattern, target in targets.items():
         if pattern.endswith((".weight", ".bias")):
-            hits = [name for name in everything if fnmatchcase(name, pattern)]
+            hits = [name for name, place in everything.items() if _hit(pattern, _names(name, place))]
         else:
-            hits = [name for name in layers if fnmatchcase(name.rpartition(".")[0] or "weight", pattern)]
+            paths = {name: [n.rpartition(".")[0] or "weight" for n in _names(name, at)] for name, at in layers.items()}
+            hits = [name for name in layers if _hit(pattern, paths[name])]
         if not hits:
-            known = [name.rpartition(".")[0] or "weight" for name in layers] + list(everything)
+            every = {name: _names(name, place) for name, place in everything.items()}
+            known = [other.rpartition(".")[0] or "weight" for name in layers for other in every[name]]
+            known += [other for names in every.values() for other in names]
             near = get_close_matches(pattern, known, 3, cutoff=0.4) or known[:3]
             raise ArgumentError("pattern matches no layer", found=repr(pattern), expected=", ".join(near))
         chosen.update(dict.fromkeys(hits, target))
     return {name: chosen[name] for name in everything if name in chosen}
+
+
+def _names(name: str, place: Place) -> list[str]:
+    return [name, *(other for other, _, _ in place.others)]
+
+
+def _hit(pattern: str, names: list[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for name in names)
 
 
 class FormParametrization(nn.Module, Generic[T]):
@@ -121,14 +143,26 @@ def value(place: Place) -> Tensor:
 
 
 def attach(place: Place, form: FormParametrization) -> None:
-    """Give the parameter a trainable form; a form it had is baked in first."""
+    """Give the parameter a trainable form, one for all modules that hold it; a form it had is baked in first."""
     if parametrize.is_parametrized(place.module, place.tensor):
-        parametrize.remove_parametrizations(place.module, place.tensor, leave_parametrized=True)
+        _bake(place)
+    form.train(place.module.training)
+    for _, module, tensor in place.others:
+        parametrize.register_parametrization(module, tensor, nn.Identity())
     parametrize.register_parametrization(place.module, place.tensor, form)
+    for _, module, tensor in place.others:
+        module.parametrizations[tensor] = place.module.parametrizations[place.tensor]  # type: ignore[index,operator]
 
 
 def detach(module: nn.Module) -> None:
     """Bake every trainable form into plain parameters, in place."""
     for place in places(module).values():
         if parametrization(place) is not None:
-            parametrize.remove_parametrizations(place.module, place.tensor, leave_parametrized=True)
+            _bake(place)
+
+
+def _bake(place: Place) -> None:
+    place.module.parametrizations[place.tensor].eval()  # type: ignore[index,union-attr]  # nothing is drawn at random
+    parametrize.remove_parametrizations(place.module, place.tensor, leave_parametrized=True)
+    for _, module, tensor in place.others:  # their original is the same parameter, and the weight by now
+        parametrize.remove_parametrizations(module, tensor, leave_parametrized=False)

@@ -92,7 +92,7 @@ class Job:
         if until is None:
             last = self._restored(self.stages[-1])
             path = output or self.folder.path / f"{self.name}.pare"
-            write_result(record, last, self.build(), self.sets.train, path, self.folder.path, self.coding, self.say)
+            write_result(record, last, self.sets.train, path, self.folder.path, self.coding, self.say)
             record.final_error = done[-1].test_error
         write_atomic(self.folder.path / "record.json", record.to_json().encode())
         return record
