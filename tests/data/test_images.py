@@ -3,7 +3,7 @@ from io import BytesIO
 import numpy as np
 import pytest
 
-from paring.data import load
+from paring.data import listing, load
 from paring.errors import DataError
 
 PIL = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
@@ -186,9 +186,64 @@ def test_parquet_mistakes(parquets):
         load(f"parquet:{parquets}")
 
 
+@pytest.fixture
+def store(parquets):
+    """The same files in a store that only fsspec reaches, and the store."""
+    fsspec = pytest.importorskip("fsspec", reason="fsspec is not installed")
+    store = fsspec.filesystem("memory")
+    for path in parquets.glob("*.parquet"):
+        store.pipe_file(f"/bucket/pets/{path.name}", path.read_bytes())
+    yield store
+    store.rm("/bucket", recursive=True)
+
+
+def test_parquet_from_a_store(parquets, store):
+    local = load(f"parquet:{parquets}", "train")
+    for where in ("memory://bucket/pets", "memory://bucket/pets/*.parquet"):
+        train = load(f"parquet:{where}", "train")
+        np.testing.assert_array_equal(train.images, local.images)
+        assert (train.labels.tolist(), train.classes) == (local.labels.tolist(), local.classes)
+    assert len(load("parquet:memory://bucket/pets", "test")) == 5
+
+
+def test_a_store_is_read_by_row_groups_when_they_are_needed(store, monkeypatch):
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    rng = np.random.default_rng(0)
+    noisy = [BytesIO() for _ in range(64)]
+    for out in noisy:
+        PIL.fromarray(rng.integers(0, 256, (40, 40, 3), np.uint8)).save(out, "PNG")
+    out = BytesIO()
+    write_parquet(out, [(image.getvalue(), 0) for image in noisy])  # 16 row groups of 4
+    store.pipe_file("/bucket/large/train-0.parquet", out.getvalue())
+    read, kind = [], type(store.open("/bucket/large/train-0.parquet"))
+
+    def counted(file, *size, plain=kind.read):
+        found = plain(file, *size)
+        read.append(len(found))
+        return found
+
+    monkeypatch.setattr(kind, "read", counted)
+    found = listing("parquet:memory://bucket/large", "all")
+    assert len(set(found.blocks.tolist())) == 16
+    assert 0 < sum(read) < len(out.getvalue()) / 4  # labels and the footer
+    read.clear()
+    assert list(found.fetch(np.array([9, 8]))) == [noisy[9].getvalue(), noisy[8].getvalue()]
+    assert 0 < sum(read) < len(out.getvalue()) / 8
+
+
+def test_mistakes_with_stores(store):
+    with pytest.raises(DataError, match="no file matches"):
+        load("parquet:memory://bucket/none/*.parquet")
+    with pytest.raises(DataError, match=r"parquet:nowhere://x: address cannot be read; found ValueError.*package"):
+        load("parquet:nowhere://x")
+    store.pipe_file("/bucket/pets/train-00001-of-00002.parquet", b"PAR1" + bytes(100) + b"PAR1")
+    with pytest.raises(DataError, match=r"memory://.*train-00001-of-00002\.parquet: Parquet file cannot be read"):
+        load("parquet:memory://bucket/pets")
+
+
 def test_hub_with_the_library_itself(parquets, monkeypatch, tmp_path_factory):
     datasets = pytest.importorskip("datasets", reason="datasets is not installed")
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # it was read when the library was imported
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("cache"))
     train = load(f"hub:{parquets}", "train")
     assert train.images[:, 0, 0, 0].tolist() == list(range(17))

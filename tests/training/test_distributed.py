@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -88,19 +90,24 @@ def test_a_batch_that_cannot_be_shared_is_refused(both):
     assert "mixup needs pairs of images; found 9 images a process" in odd
 
 
-def test_a_killed_process_ends_the_job_which_one_process_resumes(tmp_path):
-    done = launch("dying", tmp_path)
+def test_a_killed_process_ends_the_job_which_one_process_or_two_resume(tmp_path):
+    done = launch("dying", tmp_path / "two")
     assert done.returncode != 0
-    assert "SIGKILL" in done.stderr
-    newest = max(path.name for path in (tmp_path / "run").glob("step-*"))
+    assert "SIGKILL" in done.stderr  # the launcher's word for the one
+    words = r"train, step [456], process 0 of 2: another process of this job is gone; found .*--resume"
+    assert re.search(words, done.stderr)  # and ours for the other
+    newest = max(path.name for path in (tmp_path / "two" / "run").glob("step-*"))
     assert newest in ("step-00000005.safetensors", "step-00000006.safetensors")
-    assert not (tmp_path / "dying.json").exists()
-    distributed_worker.dying(tmp_path)  # in a world of one nobody dies
-    (tmp_path / "whole").mkdir()
-    distributed_worker.dying(tmp_path / "whole")
-    resumed, whole = (json.loads((f / "dying.json").read_text()) for f in (tmp_path, tmp_path / "whole"))
+    assert not (tmp_path / "two" / "dying.json").exists()
+    shutil.copytree(tmp_path / "two", tmp_path / "one")
+    for folder in ("one", "whole"):
+        distributed_worker.dying(tmp_path / folder)  # in a world of one nobody dies
+    again = launch("resuming", tmp_path / "two")
+    assert again.returncode == 0, again.stderr[-3000:]
+    one, two, whole = (json.loads((tmp_path / f / "dying.json").read_text()) for f in ("one", "two", "whole"))
     for name, value in whole.items():
-        np.testing.assert_allclose(resumed[name], value, rtol=0, atol=1e-5, err_msg=name)
+        np.testing.assert_allclose(one[name], value, rtol=0, atol=1e-5, err_msg=name)
+        np.testing.assert_allclose(two[name], value, rtol=0, atol=1e-5, err_msg=name)
 
 
 def test_a_request_to_one_process_stops_all_at_the_same_step(both):

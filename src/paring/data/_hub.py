@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from paring.data._dataset import MissingSplit, Source
+from paring.data._parquet import IMAGE_COLUMNS
 from paring.errors import DataError, ParingError
 
 _SPLITS = {"train": ("train",), "test": ("test", "validation", "val", "valid")}
@@ -15,7 +16,8 @@ _SPLITS = {"train": ("train",), "test": ("test", "validation", "val", "valid")}
 
 def read_hub(where: str, split: str) -> Source:
     """``hub:NAME`` or ``hub:NAME:CONFIGURATION``: loaded (and cached) by the `datasets` library; NAME may be a local
-    folder. The first image column and the first class column are used; ``test`` falls back to the validation split.
+    folder. The first column of images (or one called so, of bytes) and the first column of classes are used; ``test``
+    falls back to the validation split.
     """
     try:
         import datasets
@@ -79,6 +81,7 @@ class _Part:
         self.name = name
         features = table.features
         images = [column for column, feature in features.items() if isinstance(feature, Image)]
+        images += [column for column in IMAGE_COLUMNS if column in features]  # plain bytes: their type says nothing
         labels = [column for column, feature in features.items() if isinstance(feature, ClassLabel)]
         labels += [
             column
@@ -99,7 +102,7 @@ class _Part:
     def images(self, rows: np.ndarray) -> list[bytes | Path]:
         """The encoded images of these rows."""
         found: list[bytes | Path] = []
-        for row, value in zip(rows, self.table.select(rows)[self.column] if len(rows) else [], strict=True):
+        for row, value in zip(rows, self.table[rows][self.column] if len(rows) else [], strict=True):
             if value is None or not (value.get("bytes") or value.get("path")):
                 raise DataError("row holds no image", where=f"{self.name}, row {row}")
             found.append(value["bytes"] or Path(value["path"]))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, field
 from glob import glob
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -21,15 +22,15 @@ def read_parquet(where: str, split: str) -> Source:
     """``parquet:GLOB``: files with a column ``image`` (``{bytes, path}`` or bytes) and a column ``label`` (integers),
     class names in the Hugging Face metadata. Files whose names begin with or contain train, test, val or validation
     as a word belong to that split; files of one split only, or of no named split, are split by the held-out rule.
+
+    GLOB may be the address of an object store or of the hub, ``s3://...``, ``hf://datasets/...``, whatever fsspec
+    knows: labels are read at once, images a row group at a time when they are needed, nothing is kept on disk.
     """
     try:
         from pyarrow import parquet
     except ImportError:
         raise ParingError("Parquet files need pyarrow", fix="Install it with: pip install 'paring[data]'") from None
-    pattern = str(Path(where).expanduser())
-    if Path(pattern).is_dir():
-        pattern = str(Path(pattern) / "**" / "*.parquet")
-    paths = sorted(Path(path) for path in glob(pattern, recursive=True))
+    paths = _remote(where) if "://" in where else _local(where)
     if not paths:
         raise DataError(
             "no file matches", where=f"parquet:{where}", fix="Quote the pattern: --data 'parquet:d/*.parquet'"
@@ -45,7 +46,54 @@ def read_parquet(where: str, split: str) -> Source:
     return _source([_Table(path, parquet) for path in wanted], whole)
 
 
-def _split_of(path: Path) -> str | None:
+def _local(where: str) -> list[Path | Remote]:
+    pattern = str(Path(where).expanduser())
+    if Path(pattern).is_dir():
+        pattern = str(Path(pattern) / "**" / "*.parquet")
+    return sorted(Path(path) for path in glob(pattern, recursive=True))  # type: ignore[return-value]
+
+
+@dataclass(frozen=True, order=True)
+class Remote:
+    """A file of a store that fsspec reaches."""
+
+    path: PurePosixPath
+    store: Any = field(compare=False)
+
+    def __str__(self) -> str:
+        return str(self.store.unstrip_protocol(str(self.path)))
+
+    @property
+    def stem(self) -> str:
+        """The name without its last ending."""
+        return self.path.stem
+
+    @property
+    def parent(self) -> PurePosixPath:
+        """The folder."""
+        return self.path.parent
+
+
+def _remote(where: str) -> list[Path | Remote]:
+    try:
+        from fsspec.core import url_to_fs
+    except ImportError:
+        raise ParingError("addresses need fsspec", fix="Install it with: pip install 'paring[data]'") from None
+    try:
+        store, pattern = url_to_fs(where)
+        if store.isdir(pattern):
+            pattern = f"{pattern.rstrip('/')}/**/*.parquet"
+        return sorted(Remote(PurePosixPath(path), store) for path in store.glob(pattern))  # type: ignore[return-value]
+    except Exception as error:  # each store raises errors of its own, and an unknown or missing one another
+        raise DataError(
+            "address cannot be read",
+            where=f"parquet:{where}",
+            found=f"{type(error).__name__}: {str(error).partition(chr(10))[0]}",
+            fix="Check address, connection and credentials, and that fsspec has this store's package",
+        ) from None
+
+
+def _split_of(path: Path | Remote) -> str | None:
     words = path.stem.lower().replace("_", "-").replace(".", "-").split("-")
     for split, names in _SPLIT_WORDS.items():
         if any(name in words for name in names) or path.parent.name.lower() in names:
@@ -53,19 +101,34 @@ def _split_of(path: Path) -> str | None:
     return None
 
 
+def _errors(path: Path | Remote) -> tuple[type[Exception], ...]:
+    """What reading a file can raise: pyarrow's errors derive from these three, but every store has its own."""
+    return (Exception,) if isinstance(path, Remote) else (OSError, ValueError, NotImplementedError)
+
+
+def _unreadable(path: Path | Remote, error: Exception) -> DataError:
+    what = "Parquet file cannot be read" if isinstance(path, Remote) else "Parquet file is damaged"
+    return DataError(what, where=path, found=(str(error).splitlines() or [type(error).__name__])[0])
+
+
 class _Table:
     """One file: where its columns are, and its labels."""
 
-    def __init__(self, path: Path, parquet: Any) -> None:
+    def __init__(self, path: Path | Remote, parquet: Any) -> None:
         self.path = path
         try:
-            self.file = parquet.ParquetFile(path)
+            if isinstance(path, Remote):  # far away: what a row group needs is asked for in one go
+                self.file = parquet.ParquetFile(path.store.open(str(path.path), "rb"), pre_buffer=True)
+            else:
+                self.file = parquet.ParquetFile(path)
             schema = self.file.schema_arrow
             self.image = _column(path, schema.names, IMAGE_COLUMNS)
             label = _column(path, schema.names, LABEL_COLUMNS)
             column = self.file.read(columns=[label]).column(label)
-        except (OSError, ValueError, NotImplementedError) as error:  # pyarrow's own errors derive from these
-            raise DataError("Parquet file is damaged", where=path, found=str(error).splitlines()[0]) from None
+        except DataError:
+            raise
+        except _errors(path) as error:
+            raise _unreadable(path, error) from None
         if column.null_count:
             raise DataError("label is missing", where=path, found=f"{column.null_count} rows without one")
         labels = column.to_numpy()
@@ -84,8 +147,10 @@ class _Table:
                 mine = rows[(rows >= start) & (rows < stop)]
                 if len(mine):
                     found += self._group(group, int(start), mine)
-        except (OSError, ValueError, NotImplementedError) as error:
-            raise DataError("Parquet file is damaged", where=self.path, found=str(error).splitlines()[0]) from None
+        except DataError:
+            raise
+        except _errors(self.path) as error:
+            raise _unreadable(self.path, error) from None
         return found
 
     def _group(self, group: int, start: int, rows: np.ndarray) -> list[bytes]:
@@ -130,7 +195,7 @@ def _source(tables: list[_Table], whole: bool) -> Source:
     return Source(labels, classes, place, fetch, whole=whole, blocks=blocks)
 
 
-def _column(path: Path, names: list[str], wanted: tuple[str, ...]) -> str:
+def _column(path: Path | Remote, names: list[str], wanted: tuple[str, ...]) -> str:
     for name in wanted:
         if name in names:
             return name

@@ -93,8 +93,7 @@ def decode_into(
     file = BytesIO(item) if isinstance(item, bytes) else item
     try:
         if cut is None or drawn is None:
-            image = pixels(as_array(open_image(file)), preparation)  # type: ignore[arg-type]
-            out.copy_(torch.from_numpy(image))
+            out.numpy()[:] = pixels(as_array(open_image(file)), preparation)  # type: ignore[arg-type]
         else:
             _fit(out, _boxed(file, preparation, cut, drawn))
     except (EOFError, IndexError, KeyError, struct.error, ZeroDivisionError) as error:  # Pillow, on hostile files
@@ -151,10 +150,10 @@ def _channels(array: np.ndarray, channels: int) -> np.ndarray:
 
 
 def _fit(out: Tensor, box: np.ndarray) -> None:
-    box = box if box.flags.writeable else box.copy()  # as torch wants it
     if box.shape == out.shape:
-        out.copy_(torch.from_numpy(box))
+        out.numpy()[:] = box
         return
+    box = box if box.flags.writeable else box.copy()  # as torch wants it
     maps = torch.from_numpy(box)[None].permute(0, 3, 1, 2)  # the layout torch's vector code takes for uint8
     size = (out.shape[0], out.shape[1])
     out.copy_(F.interpolate(maps, size=size, mode="bilinear", antialias=True)[0].permute(1, 2, 0))

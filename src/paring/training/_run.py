@@ -24,7 +24,7 @@ from paring.training._mixup import Mixup
 from paring.training._progress import Progress
 from paring.training._settings import Settings
 from paring.training._watch import Watcher
-from paring.training._world import World, join
+from paring.training._world import World, join, together
 
 
 @dataclass
@@ -111,7 +111,8 @@ def run(
         ArgumentError: if settings cannot be, the number of processes does not divide the batch, or the folder holds
             another run that was not to be resumed.
         CheckpointError: if a checkpoint is damaged, or of a run with other settings (listing the differences).
-        TrainingError: if the loss or a weight is not a number any more; the last good checkpoint stays.
+        TrainingError: if the loss or a weight is not a number any more, or another process is gone; the last good
+            checkpoint stays.
         OutputError: if the folder cannot be written.
         KeyboardInterrupt: after Ctrl-C or SIGTERM, when the step was finished and saved.
     """
@@ -146,6 +147,7 @@ def run(
             engine.average.update(network, number)
 
     with ExitStack() as stack:
+        stack.enter_context(together(world, lambda: f"{title}, step {done(position)}"))
         stack.enter_context(synchronised(network) if world.size > 1 else nullcontext())
         stack.callback(watcher.close)
         watcher.open(done(position), tracker)

@@ -8,7 +8,10 @@ process, or where a tracker is asked for.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -16,10 +19,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from paring.errors import ArgumentError, ParingError
+from paring.errors import ArgumentError, ParingError, TrainingError
 
 #: Seconds after which a process that waits for the others gives up.
 TIMEOUT = 600.0
+#: What gloo and NCCL say of a process that does not answer.
+_GONE = ("gloo", "closed by peer", "reset by peer", "NCCL", "Timed out waiting")
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,33 @@ class World:
         if self.size == 1 or not any(parameter.requires_grad for parameter in module.parameters()):
             return module
         return self.accelerator.prepare_model(module)
+
+
+@contextmanager
+def together(world: World, where: Callable[[], str]) -> Iterator[None]:
+    """What the backend says when another process is gone, in words.
+
+    Args:
+        world: the processes.
+        where: says how far the work is.
+
+    Raises:
+        TrainingError: instead of the backend's own error.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if world.size == 1 or not any(word in str(error) for word in _GONE):
+            raise
+        if threading.current_thread() is threading.main_thread():
+            # The launcher, which has noticed too, ends this process any moment; what happened is to be said first.
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise TrainingError(
+            "another process of this job is gone",
+            where=f"{where()}, process {world.rank} of {world.size}",
+            found=" ".join(str(error).split())[:160],
+            fix="The launcher says which one and why; the same command with --resume goes on from the last checkpoint",
+        ) from None
 
 
 def device(name: str | None = None) -> torch.device:
