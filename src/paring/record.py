@@ -23,13 +23,14 @@ class Stage:
     """One stage of a recipe, in the order they ran.
 
     Attributes:
-        name: ``train``, ``prune 1`` .. ``prune n``, ``share``, ``tune``; also the stem of its checkpoint.
+        name: ``train``, ``prune``, ``share``, ``tune``, ..., the second of a name ``tune-2``; what it left in the run
+            folder has the same name behind the step's number.
         note: what was done and what it changed, in a few words.
         epochs: passes over the training data.
         seconds: wall time of the stage, interruptions left out.
         train_loss: mean loss of the last epoch.
         test_error: share of the test set answered wrongly after the stage.
-        weights: number of weights the recipe works on (biases not counted).
+        weights: number of weights of the float network (biases not counted).
         nonzeros: how many of them are not zero after the stage.
     """
 
@@ -49,12 +50,12 @@ class Layer:
 
     Attributes:
         name: the weight's name in the graph (``fc1.weight``).
-        op: ``conv2d`` or ``linear``.
+        op: the operator that reads it (``conv2d``, ``linear``, ``integer_conv2d``), or ``bias``.
         shape: the weight's shape, ``(out, in / groups, kh, kw)`` or ``(out, in)``.
         weights: number of weights.
         kept: how many are not zero.
         centroids: shared non-zero values; ``None`` if the weight is not shared.
-        bits: width of a stored centroid or number, 32 or 16.
+        bits: width of a stored centroid, number or code.
         bytes: its length in the file, all streams together.
         paper_bytes: its length in Deep Compression's own coding (relative indices with fillers, Huffman codes),
             biases not counted.
@@ -76,7 +77,7 @@ class Record:
     """A whole run.
 
     Attributes:
-        recipe: ``deep-compression``.
+        recipe: its name, ``own list`` for steps of the user's own.
         preset: name of the preset the settings began with, or empty.
         network: zoo name of the network.
         data: the data set as the user named it (``mnist:FOLDER``).

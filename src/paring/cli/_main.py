@@ -48,7 +48,8 @@ _COMMANDS: dict[str, Callable[..., None]] = {
 }
 for _name, _command in _COMMANDS.items():  # typer would keep the line breaks of the source
     _paragraphs = cleandoc(_command.__doc__ or "").split("\n\n")
-    app.command(_name, help="\n\n".join(" ".join(p.split()) for p in _paragraphs))(_command)
+    _words = [p if p.startswith("\b") else " ".join(p.split()) for p in _paragraphs]  # a list keeps its lines
+    app.command(_name, help="\n\n".join(_words))(_command)
 
 
 def _version(wanted: bool) -> None:

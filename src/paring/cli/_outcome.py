@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 #: Largest difference between a score of the engine and of torch, relative to the largest score, that is rounding.
 TOLERANCE = 1e-3
+#: Operators that jump: where a sum comes out a rounding apart, its sign or code may, and all scores behind it.
+JUMPS = ("sign", "quantize")
+#: Share of images, one at least, on which such a network may then name another class.
+LEEWAY = 0.01
 
 
 @dataclass(frozen=True)
@@ -152,11 +156,14 @@ def judge(
 
     model = runtime.load(file, threads=threads)
     mine = score(model, test, 64, "engine")
-    theirs = score(in_torch(rebuild(container.read(file).graph).eval()), test, 64, "torch")
+    graph = container.read(file).graph
+    theirs = score(in_torch(rebuild(graph).eval()), test, 64, "torch")
     difference = float(np.abs(mine.scores - theirs.scores).max())
     same = int(np.count_nonzero(mine.predicted == theirs.predicted))
     scale = max(1.0, float(np.abs(theirs.scores).max()))
-    if not difference <= TOLERANCE * scale:
+    jumping = any(node.op in JUMPS for node in graph.nodes) and np.isfinite(difference)
+    alike = jumping and len(test) - same <= max(1, LEEWAY * len(test))
+    if not (difference <= TOLERANCE * scale or alike):
         raise ParingError(
             "engine and torch disagree about the file",
             where=file,

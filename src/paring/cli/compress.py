@@ -27,54 +27,52 @@ from paring.cli._options import (
     on_bad_image,
 )
 from paring.cli._output import count, note, print_facts, print_json, print_table, say, threads_text
+from paring.cli._recipe_options import (
+    DEEP_COMPRESSION,
+    Augment,
+    Bits,
+    Calibrate,
+    Centroids,
+    Effort,
+    Epochs,
+    Keep,
+    Layers,
+    Option,
+    Preset,
+    RecipeName,
+    check_deep_compression,
+    check_folder,
+    check_recipe,
+    options_of,
+)
 from paring.errors import ArgumentError
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from paring.cli._workshop import Workshop
     from paring.container import Inspection
-    from paring.recipes import Settings
     from paring.record import Record
 
 #: Rise of the error above which the user is told what to do about it.
 NOTABLE_LOSS = 0.02
-RECIPES = ("deep-compression",)
 
 
 def compress(
     net: Annotated[str, typer.Argument(metavar="NET", help=NET_HELP)],
     data: Data,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE.pare", help="The file to write.")],
-    recipe: Annotated[str, typer.Option("--recipe", metavar="NAME", help="deep-compression.")] = RECIPES[0],
-    preset: Annotated[
-        str | None,
-        typer.Option(
-            "--preset",
-            metavar="NAME",
-            help="Settings to begin with: gentle, quick, small-lenet-5, paper-lenet-5. [dim]Default: its own, "
-            "else gentle.[/dim]",
-        ),
-    ] = None,
-    keep: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--keep",
-            "-k",
-            metavar="[PATTERN=]SHARE",
-            help="Weights to keep: 5% of all together, or fc1=8% of one layer. May be repeated.",
-        ),
-    ] = None,
-    centroids: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--centroids",
-            "-c",
-            metavar="[PATTERN=]N",
-            help="Shared values: 16 in every layer, or conv*=256 in some. May be repeated.",
-        ),
-    ] = None,
-    effort: Annotated[
-        float, typer.Option("--effort", metavar="X", help="Multiplies the epochs of every stage; 0.1 for a quick try.")
-    ] = 1.0,
+    recipe: RecipeName = DEEP_COMPRESSION,
+    preset: Preset = None,
+    keep: Keep = None,
+    centroids: Centroids = None,
+    bits: Bits = None,
+    layers: Layers = None,
+    epochs: Epochs = None,
+    calibrate: Calibrate = None,
+    augment: Augment = None,
+    option: Option = None,
+    effort: Effort = 1.0,
     coding: Annotated[
         str, typer.Option("--coding", metavar="NAME", help="adaptive (smallest) or huffman (the paper's own).")
     ] = "adaptive",
@@ -90,7 +88,10 @@ def compress(
     restart: Annotated[
         str | None,
         typer.Option(
-            "--restart", metavar="STAGE", help="Do this stage and later ones again: train, prune, retrain, share, tune."
+            "--restart",
+            metavar="STAGE",
+            help="Do this stage and later ones again: train, prune, retrain, share, tune; of the other recipes a "
+            "step's name or number.",
         ),
     ] = None,
     report: Annotated[
@@ -105,7 +106,19 @@ def compress(
     threads: Threads = None,
     json: Json = False,
 ) -> None:
-    """Compress a network: train it if it has no weights yet, prune it, share its weights, tune them, write the file.
+    """Compress a network by a recipe: train it if it has no weights yet, change it step by step, write the file.
+
+    \b
+    deep-compression  prune, share weights, tune them; the smallest files
+    int8              integer weights and activations after training; no training
+    slim              fewer channels, half the MACs, taught by the float network
+    tucker            layers become chains of smaller ones with half the MACs
+    q-cnn             sub-vectors of weights share centroids, fitted to answers
+    hashed            weights share few values by a hash function
+    twn               ternary weights
+    bwn               binary weights, a scale for each filter
+    xnor-net          binary weights and inputs
+    inq               weights become powers of two, the largest first
 
     The file is read back, run over the whole test set in the engine and compared with PyTorch before success is
     reported. Patterns are shell patterns on layer names; one that matches no layer is an error.
@@ -114,16 +127,23 @@ def compress(
 
     Example: [bold]paring compress lenet.safetensors --data mnist5k -k 'fc*=5%' -k 'conv*=50%' -c 16 --out lenet.pare
     [/bold]
+
+    Example: [bold]paring compress lenet.safetensors --data mnist5k --recipe int8 --out lenet.pare[/bold]
     """
     from paring.cli._outcome import judge, write_report
     from paring.cli._workshop import open_workshop
 
     check_writable(out, ".pare", "--out")
     check_writable(report, ".html", "--report")
-    _check_words(recipe, coding, effort)
+    check_recipe(recipe)
+    _check_words(coding, effort)
+    given = {"preset": preset, "keep": keep, "centroids": centroids, "bits": bits, "layers": layers, "epochs": epochs}
+    given |= {"calibrate": calibrate, "augment": augment, "option": option}
+    if recipe == DEEP_COMPRESSION:
+        check_deep_compression(given)
     threads = checked_threads(threads)
     folder = run or out.with_suffix(".run")
-    _check_folder(folder, resume or restart is not None)
+    check_folder(folder, recipe, resume or restart is not None)
     asked = {
         "size": size,
         "mean": numbers(mean, "--mean"),
@@ -132,19 +152,24 @@ def compress(
         "on_bad_image": on_bad_image(skip_bad_images),
     }
     shop = open_workshop(net, weights, data, val, asked, seed, threads)
-    settings = _settings(shop, preset, keep or [], centroids or [], effort)
-    record = _run(shop, settings, folder, out, coding, seed, restart, threads)
-    outcome, model = judge(out, record, shop.float_network(folder), shop.test, threads)
+    if recipe == DEEP_COMPRESSION:
+        from paring.cli._deep_compression import run_deep_compression, settings_of
+
+        settings = settings_of(shop, preset, keep or [], centroids or [], effort)
+        record = run_deep_compression(shop, settings, folder, out, coding, seed, restart, threads)
+        original, steps = shop.float_network(folder), [vars(stage) for stage in record.stages]
+    else:
+        common = {"effort": effort, "seed": seed, "resume": resume, "restart": restart, "threads": threads}
+        record, original, steps = _run_steps(shop, recipe, given, folder, output=out, coding=coding, **common)
+    outcome, model = judge(out, record, original, shop.test, threads)
     if outcome.error - outcome.error_before > NOTABLE_LOSS:
-        note(
-            f"The error rose by {100 * (outcome.error - outcome.error_before):.1f} points. Keep more weights (--keep), "
-            "let them share more values (--centroids) or train longer (--effort)."
-        )
+        note(_advice(recipe, outcome.error - outcome.error_before))
     if report is not None:
         write_report(report, outcome, model, record, folder)
     if json:
-        document = {**outcome.to_json(), "record": str(folder / "record.json"), "paper_bytes": record.paper_bytes}
-        print_json({**document, "report": str(report) if report else None, "layers": [vars(x) for x in record.layers]})
+        document = {**outcome.to_json(), "recipe": recipe, "record": str(folder / "record.json"), "steps": steps}
+        document |= {"paper_bytes": record.paper_bytes, "report": str(report) if report else None}
+        print_json({**document, "layers": [vars(x) for x in record.layers]})
         return
     from paring import container
 
@@ -162,90 +187,61 @@ def compress(
     )
 
 
-def _check_words(recipe: str, coding: str, effort: float) -> None:
-    if recipe not in RECIPES:
-        raise ArgumentError("no such recipe", where="--recipe", found=recipe, expected=" or ".join(RECIPES))
+def _check_words(coding: str, effort: float) -> None:
     if coding not in ("adaptive", "huffman"):
         raise ArgumentError("no such coding", where="--coding", found=coding, expected="adaptive or huffman")
     if not 0 < effort <= 1000:
         raise ArgumentError("impossible effort", where="--effort", found=effort, expected="above 0, up to 1000")
 
 
-def _check_folder(folder: Path, wanted: bool) -> None:
-    """An earlier run in the folder is gone on with only if the user says so."""
-    if folder.exists() and not folder.is_dir():
-        raise ArgumentError("is not a folder", where=f"--run {folder}")
-    if not wanted and folder.is_dir() and any(folder.glob("*.safetensors")):
-        raise ArgumentError(
-            "folder holds an earlier run",
-            where=f"--run {folder}",
-            fix="Go on with it (--resume), do it again (--restart train) or name another folder",
-        )
-
-
-def _settings(shop: Workshop, preset: str | None, keep: list[str], centroids: list[str], effort: float) -> Settings:
-    """The preset with the user's changes; a network that has weights is not trained from scratch."""
+def _run_steps(
+    shop: Workshop, name: str, given: dict[str, Any], folder: Path, **common: Any
+) -> tuple[Record, nn.Module, list[dict[str, Any]]]:
+    """A recipe that is a list of steps: its record, the float network, and what each step did as JSON values."""
     from paring import recipes
 
-    settings = recipes.preset(preset or recipes.default_preset(shop.named.title)).scaled(effort)
-    overall, layers = recipes.keep_targets(keep)
-    shared, shared_layers = recipes.centroid_targets(centroids)
-    changes: dict[str, Any] = {}
-    if overall is not None:
-        changes["keep"] = overall
-    if keep:
-        changes["keep_layers"] = layers
-    if shared is not None:
-        changes["centroids"] = shared
-    if centroids:
-        changes["centroid_layers"] = shared_layers
-    if shop.named.weights is not None:
-        changes["train"] = {"epochs": 0}
-    return settings.changed(**changes)
-
-
-def _run(
-    shop: Workshop,
-    settings: Settings,
-    folder: Path,
-    out: Path,
-    coding: str,
-    seed: int,
-    restart: str | None,
-    threads: int,
-) -> Record:
-    from paring.recipes import deep_compression
-
+    options = options_of(recipes.recipe(name), given)
     try:
-        return deep_compression(
+        done = recipes.compress(
             shop.maker(),
             (shop.train, shop.test),
             folder,
-            settings=settings,
-            seed=seed,
-            restart=restart,
-            output=out,
-            coding=coding,
-            threads=threads,
+            name,
+            trained=shop.named.weights is not None,
             commands=[as_typed()],
             say=note,
+            **common,
+            **options,
         )
     except KeyboardInterrupt:
         note(f"Its state is in {folder}; the same command with --resume goes on.")
         raise
+    return done.record, done.original, [step.to_json() for step in done.steps]
+
+
+def _advice(recipe: str, loss: float) -> str:
+    words = f"The error rose by {100 * loss:.1f} points. "
+    if recipe == DEEP_COMPRESSION:
+        return (
+            words + "Keep more weights (--keep), let them share more values (--centroids) or train longer (--effort)."
+        )
+    return words + "Tune longer (--effort), ask for less, or leave layers out (--layers)."
 
 
 def _show_layers(table: Inspection, record: Record) -> None:
     """One row per weight and part of the file; they add up to its length."""
     layers = {layer.name: layer for layer in record.layers}
+    paper = record.paper_bytes is not None
     rows = []
     for row in table.rows:
         layer = layers.get(row.name) if row.section == "weights" else None
         kept = f"{100 * row.nonzeros / row.weights:.2f} %" if row.weights else ""
         shared = count(layer.centroids) if layer and layer.centroids is not None else ""
         bits = f"{8 * row.size / row.weights:.3f}" if row.weights else ""
-        paper = count(layer.paper_bytes) if layer and layer.paper_bytes is not None else ""
-        rows.append((row.name, "x".join(map(str, row.shape)), kept, shared, bits, count(row.size), paper))
-    total = ("file", "", "", "", "", count(table.total), count(record.paper_bytes))
-    columns = ("part", "shape", "kept", "centroids", "bits/weight", "bytes", "in the paper's coding")
-    print_table(columns, rows, total=total)
+        cells = [row.name, "x".join(map(str, row.shape)), kept, shared if paper else row.form, bits, count(row.size)]
+        if paper:
+            cells.append(count(layer.paper_bytes) if layer and layer.paper_bytes is not None else "")
+        rows.append(cells)
+    total = ["file", "", "", "", "", count(table.total), *([count(record.paper_bytes)] if paper else [])]
+    columns = ["part", "shape", "kept", "centroids" if paper else "form", "bits/weight", "bytes"]
+    print_table(columns + (["in the paper's coding"] if paper else []), rows, total=total)

@@ -47,6 +47,15 @@ def open_sets(
         ArgumentError: if so many cannot be held out.
         DataError: as the loader does.
     """
+    train, test, title = open_data(data, network, hold_out, arguments)
+    images = torch.from_numpy(np.ascontiguousarray(test.prepared().transpose(0, 3, 1, 2)))
+    return Sets(train, images, test.labels, title)
+
+
+def open_data(
+    data: str | tuple[Dataset, Dataset], network: Network, hold_out: int, arguments: Mapping[str, Any] | None
+) -> tuple[Dataset, Dataset, str]:
+    """The same as two data sets, and what the second one is in words; errors as :func:`open_sets`."""
     train, test = _loaded(data, network, arguments) if isinstance(data, str) else data
     title = "test set"
     if hold_out:
@@ -54,8 +63,7 @@ def open_sets(
             raise ArgumentError("cannot hold out so many images", found=hold_out, expected=f"below {len(train)}")
         test, title = _part(train, slice(-hold_out, None)), f"last {hold_out:,} training images"
         train = _part(train, slice(0, -hold_out))
-    images = torch.from_numpy(np.ascontiguousarray(test.prepared().transpose(0, 3, 1, 2)))
-    return Sets(train, images, test.labels, f"{test.name.partition(':')[0]}, {title}")
+    return train, test, f"{test.name.partition(':')[0]}, {title}"
 
 
 def _loaded(spec: str, network: Network, arguments: Mapping[str, Any] | None) -> tuple[Dataset, Dataset]:

@@ -1,0 +1,143 @@
+"""Steps that give weights a form and leave the network's structure as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import nn
+
+from paring import methods
+from paring.recipes._steps import Change, State, Step
+
+
+def prune(keep: float | None = None, *, layers: Mapping[str, float] | None = None, bits: int = 32) -> Step:
+    """Zero the weights of smallest magnitude: one threshold for all layers, or a fraction for each pattern.
+
+    Args:
+        keep: fraction of all weights together that stay.
+        layers: pattern to the fraction a layer keeps on its own; these are not in the pool of ``keep``.
+        bits: width of the survivors, 32 or 16.
+    """
+    return Step("prune", {"keep": keep, "layers": dict(layers or {}), "bits": bits}, _prune)
+
+
+def _prune(state: State, options: Mapping[str, Any]) -> Change:
+    own = methods.select(state.network, options["layers"])
+    dropped = methods.prune(state.network, own, bits=options["bits"]) if own else 0
+    if options["keep"] is not None:
+        pool = [name for name in methods.weights(state.network) if name not in own]
+        dropped += methods.prune_global(state.network, options["keep"], pool, bits=options["bits"])
+    state.changed()
+    return Change(f"{dropped:,} weights became zero")
+
+
+def share(layers: Mapping[str, int], *, init: str = "linear", bits: int = 32, penalty: float = 0.0) -> Step:
+    """Let each layer's non-zero weights share a few values; arguments as in :func:`paring.methods.share`."""
+    return Step("share", {"layers": dict(layers), "init": init, "bits": bits, "penalty": penalty}, _share)
+
+
+def _share(state: State, options: Mapping[str, Any]) -> Change:
+    rest = {name: value for name, value in options.items() if name != "layers"}
+    got = methods.share(state.network, options["layers"], seed=state.step_seed(), **rest)
+    state.changed()
+    lines = tuple(f"{name}: {count} values" for name, count in got.items())
+    return Change(f"{len(got)} weights share {min(got.values())} to {max(got.values())} values", lines)
+
+
+def ternarise(layers: Mapping[str, float], *, per_channel: bool = False) -> Step:
+    """Weights of three values; arguments as in :func:`paring.methods.ternarise`."""
+    return Step("ternarise", {"layers": dict(layers), "per_channel": per_channel}, _ternarise)
+
+
+def _ternarise(state: State, options: Mapping[str, Any]) -> Change:
+    zeros = methods.ternarise(state.network, options["layers"], per_channel=options["per_channel"])
+    state.changed()
+    lines = tuple(f"{name}: {zero:.1%} zeros" for name, zero in zeros.items())
+    low, high = min(zeros.values()), max(zeros.values())
+    return Change(f"{len(zeros)} weights have three values, {low:.0%} to {high:.0%} zeros", lines)
+
+
+def binarise_weights(layers: Mapping[str, str]) -> Step:
+    """Keep the signs of weights and one scale for each filter; see :func:`paring.methods.binarise_weights`.
+
+    Real weights are centred and clipped before each step of the trainings that follow.
+
+    Args:
+        layers: pattern to the gradient, ``paper`` or ``released``.
+    """
+    return Step("binarise-weights", {"layers": dict(layers)}, _binarise_weights)
+
+
+def _binarise_weights(state: State, options: Mapping[str, Any]) -> Change:
+    names = methods.binarise_weights(state.network, options["layers"])
+    centre_and_clip(state)
+    return Change(f"{len(names)} weights are signs with a scale for each filter", tuple(names))
+
+
+def product_quantise(layers: Mapping[str, Sequence[int]], *, calibrate: int = 128, bits: int = 32) -> Step:
+    """Let sub-vectors share centroids; arguments as in :func:`paring.methods.product_quantise`.
+
+    Args:
+        layers: pattern to ``[length, centroids]`` or ``[length, centroids, stages]``.
+        calibrate: training images that codes are fitted to; 0 fits them to the weights.
+        bits: width of a centroid's components.
+    """
+    options = {"layers": {name: list(target) for name, target in layers.items()}, "calibrate": calibrate, "bits": bits}
+    return Step("product-quantise", options, _product_quantise)
+
+
+def _product_quantise(state: State, options: Mapping[str, Any]) -> Change:
+    images = state.calibration(options["calibrate"]).images if options["calibrate"] else None
+    got = methods.product_quantise(
+        state.network, options["layers"], images=images, bits=options["bits"], seed=state.step_seed()
+    )
+    state.changed()
+    lines = []
+    for name, one in got.items():
+        answers = "" if one.response is None else f", of its answers {one.response:.3f}"
+        why = f", {one.reason}" if one.reason else ""
+        told = f"{one.length} long, {one.centroids} centroids, {one.rate:.1f} times smaller"
+        lines.append(f"{name}: {told}, error {one.error:.3f}{answers}{why}")
+    return Change(f"{len(got)} weights share sub-vectors", tuple(lines))
+
+
+def hash_weights(layers: Mapping[str, float], *, bits: int = 32, init: str = "least-squares") -> Step:
+    """Let weights share hashed values; arguments as in :func:`paring.methods.hash_weights`."""
+    return Step("hash", {"layers": dict(layers), "bits": bits, "init": init}, _hash)
+
+
+def _hash(state: State, options: Mapping[str, Any]) -> Change:
+    got = methods.hash_weights(
+        state.network, options["layers"], seed=state.step_seed(), init=options["init"], bits=options["bits"]
+    )
+    state.changed()
+    lines = tuple(f"{name}: {buckets:,} buckets" for name, buckets in got.items())
+    return Change(f"{len(got)} weights share {sum(got.values()):,} buckets", lines)
+
+
+def round_to_powers(layers: Mapping[str, int], *, portion: float) -> Step:
+    """Freeze the largest weights as powers of two; see :func:`paring.methods.quantise_incrementally`."""
+    return Step("round", {"layers": dict(layers), "portion": portion}, _round)
+
+
+def _round(state: State, options: Mapping[str, Any]) -> Change:
+    frozen = methods.quantise_incrementally(state.network, options["layers"], options["portion"])
+    state.changed()
+    lines = tuple(f"{name}: {count:,} frozen" for name, count in frozen.items())
+    return Change(f"{sum(frozen.values()):,} weights of {len(frozen)} layers are powers of two or zero", lines)
+
+
+def centre_and_clip(state: State) -> None:
+    """Centre and clip the real weights behind binary ones before each step of the trainings that follow."""
+    state.changed()
+    if not any(isinstance(hook, _CentreAndClip) for hook in state.hooks):
+        state.hooks.append(_CentreAndClip(state.network))
+
+
+class _CentreAndClip:
+    def __init__(self, network: nn.Module) -> None:
+        self.network = network
+
+    def __call__(self, number: int) -> None:
+        methods.center_and_clip_weights(self.network)

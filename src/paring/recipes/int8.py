@@ -1,0 +1,49 @@
+"""Integers after training: a hundred images and a few seconds, no labels asked, nothing trained.
+
+Jacob et al., "Quantization and training of neural networks for efficient integer-arithmetic-only inference", CVPR 2018,
+arXiv 1712.05877; Krishnamoorthi, "Quantizing deep convolutional networks for efficient inference", 2018, arXiv
+1806.08342. Below 6 bits weights are rounded by GPTQ (Frantar et al. 2023, arXiv 2210.17323), and the first and the
+last layer keep 8 bits: they hold few of the weights and most of the loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from paring.errors import ArgumentError
+from paring.recipes._steps import Step
+from paring.recipes._structure_steps import quantise
+from paring.recipes._subject import Subject
+
+
+def int8(
+    subject: Subject,
+    *,
+    bits: int = 8,
+    layers: str | Sequence[str] | None = None,
+    calibrate: int = 128,
+    rounding: str | None = None,
+    observer: str = "mse",
+) -> list[Step]:
+    """The steps.
+
+    Args:
+        subject: the network and the data.
+        bits: of the weights, 2 to 8; activations have 8.
+        layers: patterns on the layers that become integers; all of them if not given. The others stay float.
+        calibrate: training images that ranges are read off.
+        rounding: ``nearest``, ``gptq`` or ``adaround``; by default ``nearest`` from 6 bits up, ``gptq`` below.
+        observer: how ranges are read: ``mse``, ``minmax``, ``percentile`` or ``entropy``.
+
+    Raises:
+        ArgumentError: if a number cannot be or a pattern matches nothing.
+    """
+    if not 2 <= bits <= 8:
+        raise ArgumentError("width of weights cannot be", found=bits, expected="2 to 8 bits")
+    weights: dict[str, int | None] = {"*": bits}
+    if layers is not None:
+        weights = {"*": None, **subject.targets(layers, bits)}
+    elif bits < 6:
+        weights |= dict.fromkeys((subject.layers[0], subject.layers[-1]), 8)
+    chosen = rounding or ("nearest" if bits >= 6 else "gptq")
+    return [quantise(weights=weights, calibrate=calibrate, rounding=chosen, observer=observer)]
