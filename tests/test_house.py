@@ -74,6 +74,18 @@ def test_every_package_is_in_the_plan():
 def test_importing_paring_imports_neither_torch_nor_any_extra():
     code = "import sys, paring, paring.runtime, paring.container, paring.data; print(*sorted(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    extras = {"torch", "rich", "typer", "PIL", "matplotlib", "scipy", "datasets", "pyarrow", "safetensors", "mlxtend"}
+    extras = {
+        "torch",
+        "rich",
+        "typer",
+        "PIL",
+        "matplotlib",
+        "scipy",
+        "datasets",
+        "pyarrow",
+        "safetensors",
+        "mlxtend",
+        "faiss",
+    }
     assert "paring.runtime" in loaded
     assert not {name.split(".")[0] for name in loaded} & extras

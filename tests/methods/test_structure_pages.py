@@ -8,7 +8,9 @@ import pytest
 PAGES = Path(__file__).parents[2] / "docs" / "methods"
 
 
-@pytest.mark.parametrize(("page", "least"), [("low_rank.md", 10), ("folding.md", 9)])
+@pytest.mark.parametrize(
+    ("page", "least"), [("low_rank.md", 10), ("folding.md", 9), ("product_quantisation.md", 12), ("hashing.md", 9)]
+)
 def test_examples(page, least):
     flags = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
     failed, tried = doctest.testfile(str(PAGES / page), module_relative=False, optionflags=flags)

@@ -44,6 +44,7 @@ from paring.methods._select import detach as detach
 from paring.methods._select import places as places
 from paring.methods._select import select as select
 from paring.methods._select import weights as weights
+from paring.methods._subvectors import product_codes as product_codes
 from paring.methods._vbmf import Factorised as Factorised
 from paring.methods._vbmf import vbmf as vbmf
 from paring.methods._weight_scales import weight_scales as weight_scales
@@ -59,13 +60,13 @@ from paring.methods.binary_steps import center_and_clip_weights as center_and_cl
 from paring.methods.binary_steps import clip_weights as clip_weights
 from paring.methods.binary_weight import BinaryWeight as BinaryWeight
 from paring.methods.binary_weight import binarise_weights as binarise_weights
+from paring.methods.branches import cheapest_branch as cheapest_branch
+from paring.methods.branches import remove_branches as remove_branches
+from paring.methods.branches import residual_branches as residual_branches
 from paring.methods.dorefa import DoReFa as DoReFa
 from paring.methods.dorefa import dorefa as dorefa
 from paring.methods.dorefa import quantise_unit as quantise_unit
 from paring.methods.dorefa import unit_weight as unit_weight
-from paring.methods.branches import cheapest_branch as cheapest_branch
-from paring.methods.branches import remove_branches as remove_branches
-from paring.methods.branches import residual_branches as residual_branches
 from paring.methods.equalisation import Equalised as Equalised
 from paring.methods.equalisation import Link as Link
 from paring.methods.equalisation import absorb_high_biases as absorb_high_biases
@@ -79,6 +80,10 @@ from paring.methods.gradual import Gradual as Gradual
 from paring.methods.half import Half as Half
 from paring.methods.half import halve as halve
 from paring.methods.half import round_half as round_half
+from paring.methods.hashing import HashedWeights as HashedWeights
+from paring.methods.hashing import bucket_count as bucket_count
+from paring.methods.hashing import hash_buckets as hash_buckets
+from paring.methods.hashing import hash_weights as hash_weights
 from paring.methods.inq import Incremental as Incremental
 from paring.methods.inq import power_exponents as power_exponents
 from paring.methods.inq import power_levels as power_levels
@@ -97,6 +102,10 @@ from paring.methods.movement import prune_by_movement as prune_by_movement
 from paring.methods.movement import settle_movement as settle_movement
 from paring.methods.n_m import n_m_mask as n_m_mask
 from paring.methods.n_m import prune_n_m as prune_n_m
+from paring.methods.product_quantisation import ProductCoded as ProductCoded
+from paring.methods.product_quantisation import ProductQuantised as ProductQuantised
+from paring.methods.product_quantisation import product_quantise as product_quantise
+from paring.methods.product_quantisation import product_rate as product_rate
 from paring.methods.pruning import Pruned as Pruned
 from paring.methods.pruning import apply_masks as apply_masks
 from paring.methods.pruning import cubic as cubic

@@ -17,8 +17,10 @@ from paring.methods.binary_connect import BinaryConnect
 from paring.methods.binary_weight import BinaryWeight
 from paring.methods.dorefa import DoReFa
 from paring.methods.half import Half
+from paring.methods.hashing import HashedWeights
 from paring.methods.inq import Incremental
 from paring.methods.movement import Moving
+from paring.methods.product_quantisation import ProductQuantised
 from paring.methods.pruning import Pruned
 from paring.methods.ternary import Ternary
 from paring.methods.weight_sharing import Shared
@@ -36,6 +38,8 @@ TRAINABLE: dict[str, type[Any]] = {
         Ternary,
         BinaryConnect,
         BinaryWeight,
+        ProductQuantised,
+        HashedWeights,
     )
 }
 
@@ -86,7 +90,7 @@ def rebuild(module: nn.Module, description: Mapping[str, Mapping[str, Any]]) -> 
 def refresh(module: nn.Module) -> None:
     """Bring everything derived from loaded buffers up to date."""
     for child in module.modules():
-        if isinstance(child, Shared):
+        if isinstance(child, Shared | ProductQuantised):
             child.refresh()
 
 

@@ -1,0 +1,46 @@
+"""Which of the selected parameters a method can take over: without a form yet, and read by one layer alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from torch import nn
+from torch.nn.utils import parametrize
+
+from paring.errors import ArgumentError
+from paring.methods._select import Place, places
+
+
+def untouched(module: nn.Module, names: Iterable[str]) -> dict[str, Place]:
+    """The places of parameters whose trained tensor a method is about to replace by one of another shape.
+
+    Args:
+        module: the network.
+        names: plain parameter names (see :func:`paring.methods.places`).
+
+    Returns:
+        name to place.
+
+    Raises:
+        ArgumentError: if a parameter has a form already, which would be lost (the zeros of pruning, say), or is shared
+            by several modules, of which only one would get the form.
+    """
+    there, owners = places(module), _owners(module)
+    found = {name: there[name] for name in names}
+    for name, place in found.items():
+        if parametrize.is_parametrized(place.module, place.tensor):
+            kind = getattr(place.module.parametrizations[place.tensor][0], "kind", "parametrised")  # type: ignore
+            raise ArgumentError(f"weight is already {kind}", where=name, fix="Bake it first: paring.methods.detach")
+        users = owners[id(getattr(place.module, place.tensor))]
+        if len(users) > 1:
+            raise ArgumentError("modules share this parameter", where=name, found=", ".join(users))
+    return found
+
+
+def _owners(module: nn.Module) -> dict[int, list[str]]:
+    """Parameters by identity, and the names under which distinct modules hold them."""
+    owners: dict[int, list[str]] = {}
+    for path, child in module.named_modules():
+        for name, parameter in child.named_parameters(recurse=False):
+            owners.setdefault(id(parameter), []).append(f"{path}.{name}" if path else name)
+    return owners
