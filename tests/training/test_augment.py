@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from paring import training
 from paring.errors import ArgumentError
+from paring.layers import Whitening
 from paring.training._augment_geometry import DRAWS, square
 
 
@@ -168,6 +169,102 @@ def test_what_is_drawn_for_a_batch_does_not_depend_on_who_computes_which_part(sp
     assert not torch.equal(other.images, pairs[0][0].images)
 
 
+def naive(name, image, drawn, components):
+    """One image, float64 ``(C, H, W)`` in 0..1, changed by one step the way its paper or its textbook says."""
+    if name == "flip":
+        return image[:, :, ::-1] if drawn[0] else image
+    if name == "pad-crop":
+        (top, left), (_, high, wide) = map(int, drawn), image.shape
+        out = np.zeros_like(image)
+        for y in range(high):
+            for x in range(wide):
+                v, u = y + top - 4, x + left - 4
+                if 0 <= v < high and 0 <= u < wide:
+                    out[:, y, x] = image[:, v, u]
+        return out
+    if name in ("resized-crop", "crop"):
+        rule = {"resized-crop": training.rectangle, "crop": square}[name]
+        more = {"resized-crop": ((0.08, 1.0), (3 / 4, 4 / 3)), "crop": (0.875,)}[name]
+        top, left, high, wide = rule(drawn[0].tolist(), *image.shape[1:], *more)
+        crop = torch.from_numpy(image[None, :, top : top + high, left : left + wide].copy())
+        return F.interpolate(crop, size=image.shape[1:], mode="bilinear", antialias=True)[0].numpy()
+    if name == "pca":
+        values, vectors = components
+        return image + (vectors @ (drawn[0].numpy() * values))[:, None, None]
+    luma = np.array([0.299, 0.587, 0.114])
+    bright, contrasted, saturated, turned = drawn[0].double().numpy()
+    out = np.clip(image * (1 + bright), 0, 1)
+    out = np.clip((1 + contrasted) * out - contrasted * (luma @ out.reshape(3, -1)).mean(), 0, 1)
+    out = np.clip((1 + saturated) * out - saturated * np.tensordot(luma, out, 1), 0, 1)
+    pixels = [colorsys.rgb_to_hsv(*pixel) for pixel in out.reshape(3, -1).T]
+    made = [colorsys.hsv_to_rgb((h + turned) % 1, s, v) for h, s, v in pixels]
+    return np.array(made).T.reshape(image.shape)
+
+
+@pytest.mark.parametrize(
+    "spec", ["cifar", "imagenet", "alexnet", "colour:0.4:0.3:0.5:0.2", "imagenet,colour:0.4:0.4:0.4:0.1"]
+)
+@pytest.mark.parametrize("size", [11, 300])
+def test_whole_batches_are_augmented_as_image_by_image(spec, size):
+    """Batches of small images, several of which fill a cache together, and of large ones."""
+    count = 7 if size < 100 else 2
+    x = pictures(count, height=size + 2, width=size)
+    source = training.Batches(
+        x.permute(0, 2, 3, 1).numpy(), np.arange(count), mean=(0.3,), std=(0.2,), size=count, augment=spec, seed=6
+    )
+    (batch,) = source.epoch(3)
+    drawn = source.augment.draw(count, tuple(x.shape[1:]), training.generator(6, 3, 0, "augment"))
+    names = [
+        part.partition(":")[0]
+        for part in ",".join(training.AUGMENTATIONS.get(p, p) for p in spec.split(",")).split(",")
+    ]
+    colours = x.transpose(0, 1).flatten(1).double().numpy() / 255
+    values, vectors = np.linalg.eigh(np.cov(colours, bias=True))
+    values, vectors = values[::-1], vectors[:, ::-1]
+    vectors = vectors * np.sign(np.take_along_axis(vectors, np.abs(vectors).argmax(0)[None], 0))
+    for row, (image, index) in enumerate(zip(batch.images, batch.indices.tolist(), strict=True)):
+        expected = x[index].double().numpy() / 255
+        for name, tensors in zip(names, drawn, strict=True):
+            expected = naive(name, expected, [tensor[row] for tensor in tensors], (values, vectors))
+        np.testing.assert_allclose(image.numpy(), (expected - 0.3) / 0.2, rtol=0, atol=2e-4)
+
+
+def test_whitening_before_a_network_trains_as_on_images_whitened_one_by_one(tmp_path):
+    x = pictures(40, height=6, width=6)
+    x[:, 1] = (x[:, 0].float() * 0.6 + x[:, 1] * 0.3).to(torch.uint8)
+    plain = training.Batches(x.permute(0, 2, 3, 1).numpy(), np.arange(40) % 3, size=10, augment="flip", seed=1)
+    pixels = x.double().permute(1, 0, 2, 3).flatten(1).numpy() / 255
+    values, vectors = np.linalg.eigh(np.cov(pixels, bias=True))
+    matrix, mean = vectors @ np.diag(1 / np.sqrt(values + 1e-5)) @ vectors.T, pixels.mean(1)
+
+    class White:
+        seed = 1
+
+        def __len__(self):
+            return len(plain)
+
+        def epoch(self, epoch, start=0):
+            for batch in plain.epoch(epoch, start):
+                white = [
+                    [matrix @ (pixel - mean) for pixel in image.flatten(1).double().numpy().T] for image in batch.images
+                ]
+                images = torch.tensor(np.array(white)).transpose(1, 2).reshape(batch.images.shape).float()
+                yield batch._replace(images=images)
+
+    def network():
+        torch.manual_seed(0)
+        return torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Flatten(), torch.nn.Linear(64, 3))
+
+    settings = training.Settings(epochs=2, batch=10, rate=0.1, augment="flip", seed=1)
+    whitening = Whitening.fit(x.float() / 255, "zca", over="channels", eps=1e-5)
+    ours, judge = torch.nn.Sequential(whitening, network()), network()
+    training.run(ours, plain, settings, folder=tmp_path / "ours", progress=False)
+    training.run(judge, White(), settings, folder=tmp_path / "judge", progress=False)
+    for found, expected in zip(ours.parameters(), judge.parameters(), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    assert not torch.equal(judge[0].weight, network()[0].weight)
+
+
 def test_batches_apply_the_steps_to_the_right_images():
     """pad-crop and flip leave each image one of few candidates: find it among them."""
     x = pictures(10, height=6, width=6)
@@ -213,6 +310,7 @@ def test_named_distortions_are_still_the_distortions_they_were():
         ("resized-crop:0.5:0.1", "area cannot be"),
         ("colour:0.4:0.4:0.4:0.7", "hue cannot be"),
         ("flip,,erase", "unknown augmentation"),
+        ("flip,whiten:0.1", "whitening is no augmentation.*Whitening before the network"),
     ],
 )
 def test_a_wrong_spec_is_one_error(spec, words):

@@ -164,6 +164,12 @@ def augmentation(spec: str) -> Augmentation:
 
 def _step(text: str) -> Transform:
     name, *words = (word.strip() for word in text.split(":"))
+    if name.startswith(("whiten", "zca")):
+        raise ArgumentError(
+            "whitening is no augmentation: a network that learnt from white images must be given such ever after",
+            found=repr(text),
+            fix="Put paring.layers.Whitening before the network; docs/training.md shows how",
+        )
     if name not in TRANSFORMS:
         known = [*AUGMENTATIONS, *TRANSFORMS]
         near = get_close_matches(name, known, 3) or known
