@@ -16,6 +16,7 @@ import copy
 import sys
 import time
 from collections.abc import Callable
+from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,7 @@ def main() -> int:
     parser.add_argument("--data", default="mnist5k", help="mnist5k or mnist:FOLDER")
     parser.add_argument("--epochs", type=int, default=8, help="of fine-tuning")
     parser.add_argument("--float-epochs", type=int, default=15)
+    parser.add_argument("--only", default="*", help="shell pattern on the methods' names")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("out/low_bits"))
@@ -128,6 +130,8 @@ def main() -> int:
         error, _, size = score(network, test, asked.out / f"{name}.pare")
         print(f"| {name} | float | {size:,} | {_rate(network, size):.1f} | | {error:.2f} | | |", flush=True)
     for number, (name, label, method) in enumerate(METHODS):
+        if not fnmatchcase(label, asked.only):
+            continue
         path = asked.out / f"{number:02d}.pare"
         raw, tuned = copy.deepcopy(floats[name]), copy.deepcopy(floats[name])
         method(raw, source, 0, asked.seed)
