@@ -93,3 +93,30 @@ def test_halve_rounds_and_exports_what_it_trained():
     np.testing.assert_array_equal(form.dense(), net[0].bias.detach().numpy())
     net(torch.ones(2, 3)).sum().backward()
     assert torch.equal(net[0].parametrizations.bias.original.grad, torch.full((4,), 2.0))
+
+
+def test_a_copy_is_baked_without_its_original():
+    net = Net()
+    methods.prune(net, {"*": 0.5})
+    methods.share(net, {"fc1": 2})
+    before = {name: form.dense() for name, form in methods.forms(net).items()}
+    twin = copy.deepcopy(net)
+    methods.detach(twin)
+    assert type(twin.conv1) is nn.Conv2d
+    for name, form in methods.forms(net).items():
+        np.testing.assert_array_equal(form.dense(), before[name])
+        np.testing.assert_array_equal(methods.forms(twin)[name].dense(), before[name])
+    assert methods.describe(net).keys() == {name for name in before if name.endswith("weight") and "norm" not in name}
+
+
+def test_layers_that_share_a_weight_share_its_form():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 3))
+    net[2].weight = net[0].weight
+    assert methods.select(net, {"2": 1}) == methods.select(net, {"0": 1}) == {"0.weight": 1}
+    methods.prune(net, {"2": 0.5})
+    methods.share(net, {"2.weight": 3})
+    assert net[0].weight.equal(net[2].weight)
+    assert len(list(net.parameters())) == 3
+    methods.detach(net)
+    assert net[0].weight is net[2].weight

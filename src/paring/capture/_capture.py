@@ -116,10 +116,11 @@ def as_plain(module: nn.Module) -> Iterator[None]:
     training = {m: m.training for m in module.modules()}
     module.eval()
     undo: list[tuple[nn.Module, type, dict[str, Any], list[str]]] = []
+    made: dict[nn.Module, nn.Parameter] = {}
     try:
         for owner in list(module.modules()):
             if parametrize.is_parametrized(owner):
-                _settle(owner, undo)
+                _settle(owner, undo, made)
         yield
     finally:
         for owner, kind, children, names in reversed(undo):
@@ -132,16 +133,25 @@ def as_plain(module: nn.Module) -> Iterator[None]:
             m.training = flag
 
 
-def _settle(owner: nn.Module, undo: list[tuple[nn.Module, type, dict[str, Any], list[str]]]) -> None:
-    """Swap an owner's parametrised tensors for plain ones and note how to undo it."""
-    names = list(owner._modules["parametrizations"]._modules)  # type: ignore[union-attr]
+def _settle(
+    owner: nn.Module,
+    undo: list[tuple[nn.Module, type, dict[str, Any], list[str]]],
+    made: dict[nn.Module, nn.Parameter],
+) -> None:
+    """Swap an owner's parametrised tensors for plain ones and note how to undo it.
+
+    One parametrisation that several modules share becomes one parameter that they share.
+    """
+    chains: dict[str, Any] = dict(owner._modules["parametrizations"]._modules)  # type: ignore[union-attr]
     with torch.no_grad():
-        values = {name: getattr(owner, name).detach().clone() for name in names}
-    undo.append((owner, type(owner), dict(owner._modules), names))
+        for name, chain in chains.items():
+            if chain not in made:
+                made[chain] = nn.Parameter(getattr(owner, name).detach().clone(), requires_grad=False)
+    undo.append((owner, type(owner), dict(owner._modules), list(chains)))
     owner.__class__ = type(owner).__bases__[0]
     del owner._modules["parametrizations"]
-    for name, value in values.items():
-        owner.register_parameter(name, nn.Parameter(value, requires_grad=False))
+    for name, chain in chains.items():
+        owner.register_parameter(name, made[chain])
 
 
 def _parametrised(name: str) -> bool:

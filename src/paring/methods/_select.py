@@ -163,6 +163,16 @@ def detach(module: nn.Module) -> None:
 
 def _bake(place: Place) -> None:
     place.module.parametrizations[place.tensor].eval()  # type: ignore[index,union-attr]  # nothing is drawn at random
+    for module in (place.module, *(module for _, module, _ in place.others)):
+        _own_class(module)
     parametrize.remove_parametrizations(place.module, place.tensor, leave_parametrized=True)
     for _, module, tensor in place.others:  # their original is the same parameter, and the weight by now
         parametrize.remove_parametrizations(module, tensor, leave_parametrized=False)
+
+
+def _own_class(module: nn.Module) -> None:
+    """A parametrised module has a class made for it, which ``copy.deepcopy`` lets the copy share; torch would take the
+    weight from that class, and from the other module."""
+    kind = type(module)
+    inner = {name: part for name, part in vars(kind).items() if name not in ("__dict__", "__weakref__")}
+    module.__class__ = type(kind.__name__, kind.__bases__, inner)

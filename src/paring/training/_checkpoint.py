@@ -42,6 +42,8 @@ def write_atomic(path: Path, data: bytes) -> None:
 def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], words: Mapping[str, Any]) -> None:
     """Write a checkpoint.
 
+    Tensors that share memory, such as a weight of two layers, are written once each.
+
     Args:
         path: the file.
         tensors: name to tensor of any dtype and layout.
@@ -51,7 +53,14 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], words: Mapping[st
         OutputError: if it cannot be written.
     """
     from_torch = _safetensors()
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    plain: dict[str, Tensor] = {}
+    written: set[int] = set()
+    for name, tensor in tensors.items():
+        plain[name] = tensor.detach().cpu().contiguous()
+        where = plain[name].untyped_storage().data_ptr()
+        if where in written:
+            plain[name] = plain[name].clone()
+        written.add(where)
     header = {"paring": json.dumps({"version": VERSION, **words})}
     write_atomic(path, from_torch.save(plain, header))
 
