@@ -1,5 +1,8 @@
 """TWN against loops, a search for the best scale and the closed forms of its threshold."""
 
+import doctest
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -17,7 +20,7 @@ WEIGHTS = arrays(np.float32, array_shapes(min_dims=1, max_dims=4, max_side=5), e
 
 def naive(weights, c):
     """Codes and alpha of one list of numbers, one number at a time."""
-    delta = c * sum(abs(float(w)) for w in weights) / len(weights)
+    delta = float(np.float32(c * (sum(abs(float(w)) for w in weights) / len(weights))))
     codes = [(1 if w > delta else -1 if w < -delta else 0) for w in map(float, weights)]
     above = [abs(float(w)) for w, t in zip(weights, codes, strict=True) if t]
     return codes, sum(above) / len(above) if above else 1.0
@@ -133,3 +136,12 @@ def test_what_has_a_form_is_refused():
         methods.ternarise(net, {"0": 0.75})
     with pytest.raises(ArgumentError, match="matches no layer"):
         methods.ternarise(net, {"fc*": 0.75})
+
+
+@pytest.mark.parametrize(("page", "least"), [("ternary.md", 8), ("binary.md", 13)])
+def test_the_examples_of_the_pages(page, least):
+    path = Path(__file__).parents[2] / "docs" / "methods" / page
+    flags = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+    failed, tried = doctest.testfile(str(path), module_relative=False, optionflags=flags)
+    assert tried >= least
+    assert failed == 0
