@@ -25,22 +25,13 @@ def untouched(module: nn.Module, names: Iterable[str]) -> dict[str, Place]:
         ArgumentError: if a parameter has a form already, which would be lost (the zeros of pruning, say), or is shared
             by several modules, of which only one would get the form.
     """
-    there, owners = places(module), _owners(module)
+    there = places(module)
     found = {name: there[name] for name in names}
     for name, place in found.items():
         if parametrize.is_parametrized(place.module, place.tensor):
             kind = getattr(place.module.parametrizations[place.tensor][0], "kind", "parametrised")  # type: ignore
             raise ArgumentError(f"weight is already {kind}", where=name, fix="Bake it first: paring.methods.detach")
-        users = owners[id(getattr(place.module, place.tensor))]
-        if len(users) > 1:
-            raise ArgumentError("modules share this parameter", where=name, found=", ".join(users))
+        if place.others:
+            users = ", ".join([name, *(other for other, _, _ in place.others)])
+            raise ArgumentError("modules share this parameter", where=name, found=users)
     return found
-
-
-def _owners(module: nn.Module) -> dict[int, list[str]]:
-    """Parameters by identity, and the names under which distinct modules hold them."""
-    owners: dict[int, list[str]] = {}
-    for path, child in module.named_modules():
-        for name, parameter in child.named_parameters(recurse=False):
-            owners.setdefault(id(parameter), []).append(f"{path}.{name}" if path else name)
-    return owners
