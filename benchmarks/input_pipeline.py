@@ -7,12 +7,12 @@ Both read the same JPEG files (the photographs of `imagenet_samples`, written ou
 a random resized crop to 224 x 224, a flip, colour jitter of 0.4 in brightness, contrast and saturation, normalisation,
 batches of float32. The plain loader is what tutorials show: per photograph, in the worker, with Pillow. Epochs of the
 two alternate, the first of each is not counted, and medians are given. CPU time is that of all processes together, so
-it does not depend on what else the machine does.
+it depends little on what else the machine does.
 
-Memory is read after every few batches of one epoch over the same photographs many times over: as files (hard links),
-as Parquet, and through the datasets library. `own` is what the processes themselves hold (anonymous and shared
-memory, the latter counted in each process); `mapped` are pages of files, which the system takes back when it needs to:
-the datasets library maps its Arrow file, Paring maps none.
+Memory is read after every second batch in the later half of an epoch over the same photographs many times over: as
+files (hard links), as Parquet, and through the datasets library. `own` is what the processes themselves hold (anonymous
+and shared memory, the latter counted in each process); `mapped` are pages of files, which the system takes back when it
+needs to: the datasets library maps its Arrow file, Paring maps none.
 """
 
 from __future__ import annotations
@@ -199,7 +199,7 @@ def flatness(spec: str, given: argparse.Namespace) -> str:
         if step % 2 == 0:
             seen.append(memory(stream.decoders.pids()))
     stream.close()
-    warm = np.array(seen[max(2, len(seen) // 4) :])  # windows and queues are full by then
+    warm = np.array(seen[len(seen) // 2 :])  # windows and queues are full by then
     own, mapped = warm.T
     quarter = max(1, len(own) // 4)
     drift = own[-quarter:].mean() - own[:quarter].mean()

@@ -189,6 +189,7 @@ def _source(tables: list[_Table], whole: bool) -> Source:
         found: list[bytes | Path] = []
         for table, start, stop in zip(tables, starts, starts[1:], strict=False):
             found += table.images(numbers[(numbers >= start) & (numbers < stop)] - start)
+        _release()  # pyarrow keeps what a row group took; a stream would hold it beside its own buffers for ever
         return found
 
     blocks = np.concatenate([start + table.groups[:-1] for start, table in zip(starts, tables, strict=False)])
@@ -209,6 +210,12 @@ def _class_names(metadata: dict[bytes, bytes], label: str) -> tuple[str, ...]:
         return tuple(str(name) for name in feature["names"])
     except (KeyError, TypeError, ValueError):
         return ()
+
+
+def _release() -> None:
+    import pyarrow
+
+    pyarrow.default_memory_pool().release_unused()
 
 
 def _arrow_index(rows: np.ndarray) -> Any:
