@@ -49,6 +49,7 @@ SETTINGS = training.Settings(
     schedule="cosine",
     warmup=100,
     augment="cifar",
+    precision="bf16",
     channels_last=True,
 )
 TEMPERATURE, HARD_WEIGHT = 4.0, 0.1

@@ -9,7 +9,14 @@ PAGES = Path(__file__).parents[2] / "docs" / "methods"
 
 
 @pytest.mark.parametrize(
-    ("page", "least"), [("low_rank.md", 10), ("folding.md", 9), ("product_quantisation.md", 12), ("hashing.md", 9)]
+    ("page", "least"),
+    [
+        ("low_rank.md", 10),
+        ("folding.md", 9),
+        ("product_quantisation.md", 12),
+        ("hashing.md", 9),
+        ("structured_pruning.md", 12),
+    ],
 )
 def test_examples(page, least):
     flags = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
