@@ -10,9 +10,9 @@ two alternate, the first of each is not counted, and medians are given. CPU time
 it depends little on what else the machine does.
 
 Memory is read after every second batch in the later half of an epoch over the same photographs many times over: as
-files (hard links), as Parquet, and through the datasets library. `own` is what the processes themselves hold (anonymous
-and shared memory, the latter counted in each process); `mapped` are pages of files, which the system takes back when it
-needs to: the datasets library maps its Arrow file, Paring maps none.
+files (hard links), as Parquet, and through the datasets library. `own` is what all processes together hold (anonymous
+and shared memory, what they share counted once); `mapped` are pages of files, which the system takes back when it needs
+to: the datasets library maps its Arrow file, Paring maps none.
 """
 
 from __future__ import annotations
@@ -109,9 +109,10 @@ def memory(pids: list[int]) -> tuple[float, float]:
     """MiB of this process and its workers: their own, and pages of files."""
     own = mapped = 0
     for pid in (os.getpid(), *pids):
-        lines = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
-        own += int(lines["RssAnon"].split()[0]) + int(lines["RssShmem"].split()[0])
-        mapped += int(lines["RssFile"].split()[0])
+        lines = (line.split() for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:])
+        sizes = {words[0]: int(words[1]) for words in lines}
+        own += sizes["Pss_Anon:"] + sizes["Pss_Shmem:"]
+        mapped += sizes["Pss_File:"]
     return own / 1024, mapped / 1024
 
 
