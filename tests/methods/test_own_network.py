@@ -5,6 +5,7 @@ Every method applies where it can and says where it cannot.
 
 import copy
 import warnings
+from functools import cache
 
 import numpy as np
 import pytest
@@ -65,6 +66,11 @@ def inputs(count=8):
 
 
 def own_network():
+    return copy.deepcopy(template())
+
+
+@cache
+def template():
     torch.manual_seed(0)
     network = OwnNetwork()
     network.train()(inputs(32))  # statistics of its own
@@ -256,10 +262,11 @@ def test_channels_by_taylor_and_training_go_on():
         cut_branches(network, SHAPE, 1, batches=[batch])
 
 
-@pytest.mark.parametrize("rounding", ["nearest", "gptq", "adaround"])
-def test_integers(graph, rounding):
-    options = {"steps": 20} if rounding == "adaround" else {}
-    made = methods.quantise(graph, inputs(32), rounding=rounding, options=options, answers="codes")
+@pytest.mark.parametrize(("rounding", "options"), [("gptq", {}), ("adaround", {"steps": 5})])
+def test_integers(graph, rounding, options):
+    made = methods.quantise(
+        graph, inputs(), rounding=rounding, options=options, answers="codes", observer="minmax", tuning_images=4
+    )
     names = {layer.name for layer in made.report.layers}
     assert {"stem", "line", "left", "head"} <= names
     x = inputs()

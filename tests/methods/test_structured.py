@@ -9,6 +9,7 @@ from paring.capture import batch_norms, capture, outline, rebuild, without_initi
 from paring.errors import ArgumentError
 from paring.graph import cost, couplings
 from paring.methods import prune_channels
+from paring.methods._channel_plan import Plan, meter
 from paring.runtime import reference
 
 NAMES = sorted(networks())
@@ -200,6 +201,25 @@ def test_rebuilt_with_batch_norms_learns_and_is_pruned_again():
     )
     again = prune_channels(trained_graph, macs=0.8, round_to=4)
     check_exact(trained_graph, again, shape)
+
+
+@pytest.mark.parametrize("name", ["plain", "bottleneck", "shufflenet", "vgg", "inverted"])
+def test_no_more_is_cut_than_the_target_asks(name):
+    module, shape = example(name)
+    graph = capture(module, shape, fold=False)
+    coupled = couplings(graph)
+    scores = np.random.default_rng(5).random(coupled.count)
+    plan = Plan(graph, coupled, scores, round_to=4, floor=0.1)
+    count = meter(graph, coupled, "macs")
+    target = 0.62 * count(plan.keep)
+    assert plan.cut_until(count, target)
+    cut = [bucket for bucket in plan.buckets if bucket.gone > bucket.first or bucket.first == bucket.step]
+    for bucket in [bucket for bucket in cut if bucket.gone]:
+        more = plan.keep.copy()
+        more[bucket.classes[bucket.gone - bucket.step : bucket.gone]] = True
+        assert count(more) > target, "a whole step would fit"
+        assert not plan.keep[bucket.classes[: bucket.gone]].any()
+        assert plan.keep[bucket.classes[bucket.gone :]].all()
 
 
 def test_a_concatenation_is_cut_piece_by_piece():

@@ -158,13 +158,30 @@ class Plan:
             self.cut(bucket)
 
     def cut_until(self, meter: Callable[[np.ndarray], int], target: float) -> bool:
-        """Cut the cheapest step anywhere until the meter shows at most ``target``; whether it came to that."""
+        """Cut the cheapest step anywhere until the meter shows at most ``target``; whether it came to that.
+
+        The last step may cut more than was missing; steps are then given back, the dearest first, while they fit.
+        """
+        steps: list[tuple[float, Bucket, np.ndarray]] = []
         while meter(self.keep) > target:
             bucket = self.cheapest(self.buckets)
             if bucket is None:
                 return False
+            some = bucket.next()
+            steps.append((float(self.scores[some].mean()), bucket, some))
             self.cut(bucket)
+        for _, bucket, some in sorted(steps, key=lambda step: step[0], reverse=True):
+            self.keep[some] = True
+            if meter(self.keep) > target or self.uneven(bucket, some):
+                self.keep[some] = False
+            else:
+                bucket.gone -= len(some)
         return True
+
+    def uneven(self, bucket: Bucket, some: np.ndarray) -> bool:
+        """Whether giving a bucket's step back would leave a later one cut, or a width that was made round not round."""
+        later = bucket.classes[bucket.gone - 1] != some[-1]
+        return bool(later) or len(some) != bucket.step
 
 
 def meter(graph: Graph, coupled: Couplings, what: str) -> Callable[[np.ndarray], int]:
