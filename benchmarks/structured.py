@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import os
 import statistics
 import sys
@@ -95,7 +96,14 @@ def accuracy(args: argparse.Namespace) -> bool:
     shallow, small = cut(teacher, train, args.branches, args.keep)
     table = small.pruning.table()
     print(f"branches removed: {', '.join(shallow.removed) or 'none'}\n{table}\n", file=sys.stderr)
-    whole, bare = score(teacher), score(small.network)
+    known = (
+        args.run / f"before-{hashlib.sha256((table + test.digest).encode()).hexdigest()[:8]}.json"
+    )  # scored once for all calls
+    if known.exists():
+        whole, bare = json.loads(known.read_text())
+    else:
+        whole, bare = score(teacher), score(small.network)
+        known.write_text(json.dumps([whole, bare]))
     settings = SETTINGS.changed(epochs=args.epochs, rate=args.rate, seed=args.seed)
     batches = training.Batches(
         train.images,
