@@ -96,9 +96,8 @@ def accuracy(args: argparse.Namespace) -> bool:
     shallow, small = cut(teacher, train, args.branches, args.keep)
     table = small.pruning.table()
     print(f"branches removed: {', '.join(shallow.removed) or 'none'}\n{table}\n", file=sys.stderr)
-    known = (
-        args.run / f"before-{hashlib.sha256((table + test.digest).encode()).hexdigest()[:8]}.json"
-    )  # scored once for all calls
+    key = hashlib.sha256((table + test.digest).encode()).hexdigest()[:8]
+    known = args.run / f"before-{key}.json"  # scored once for all calls
     if known.exists():
         whole, bare = json.loads(known.read_text())
     else:
