@@ -157,7 +157,7 @@ def measure(network: nn.Module, sets: Any, stages: list[Stage], tuning: s.Step |
     row["seconds"] = sum(t for tuned, t in times if not tuned)
     row["tuning"] = sum(t for tuned, t in times if tuned)
     counted = cost(made.graph)
-    row["macs"], row["nonzero"], row["bytes"] = counted.macs, counted.nonzero_macs, made.record.file_bytes
+    row["macs"], row["nonzero"], row["bytes"] = counted.macs, counted.total("nonzero_macs"), made.record.file_bytes
     row["float_bytes"] = made.record.float_bytes
     path = next((run / "tuned").glob("*.pare"))
     x = torch.from_numpy(sets[1].prepared(0, 2000).transpose(0, 3, 1, 2).copy())
