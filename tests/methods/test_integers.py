@@ -295,6 +295,7 @@ def test_learnt_rounding_is_nearer_to_the_float_network(rounding):
         ({"rounding": "up"}, "unknown rounding"),
         ({"scales": "min"}, "unknown way"),
         ({"answers": "maybe"}, "unknown treatment of answers"),
+        ({"equalised": "twice"}, "unknown way to equalise"),
     ],
 )
 def test_options_that_cannot_be(kwargs, words):

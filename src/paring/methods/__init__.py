@@ -48,6 +48,8 @@ from paring.methods._subvectors import product_codes as product_codes
 from paring.methods._vbmf import Factorised as Factorised
 from paring.methods._vbmf import vbmf as vbmf
 from paring.methods._weight_scales import weight_scales as weight_scales
+from paring.methods.activation_equalisation import Scaled as Scaled
+from paring.methods.activation_equalisation import equalise_activations as equalise_activations
 from paring.methods.activations import QuantisedActivations as QuantisedActivations
 from paring.methods.activations import quantise_activations as quantise_activations
 from paring.methods.adaround import adaround as adaround
@@ -115,6 +117,8 @@ from paring.methods.pruning import prune as prune
 from paring.methods.pruning import prune_by_quality as prune_by_quality
 from paring.methods.pruning import prune_global as prune_global
 from paring.methods.pruning import quality_mask as quality_mask
+from paring.methods.qat import Aware as Aware
+from paring.methods.qat import quantisation_aware as quantisation_aware
 from paring.methods.scores import prune_by_scores as prune_by_scores
 from paring.methods.scores import score_mask as score_mask
 from paring.methods.scores import taylor_scores as taylor_scores

@@ -38,6 +38,11 @@ class Plan:
         """The quantised graph, validated."""
         return _Emission(self).run()
 
+    def emit_with_bounds(self) -> tuple[Graph, dict[str, tuple[float, float]]]:
+        """The quantised graph, and for its nodes with ``low`` and ``high`` the real numbers that these stand for."""
+        emission = _Emission(self)
+        return emission.run(), emission.bounds
+
     def bounds(self, node: Node) -> tuple[float, float]:
         """Least and greatest real number that a node's fused or own activation lets through."""
         if node.name in self.roles.fused:
@@ -66,6 +71,7 @@ class _Emission:
         self.weights: dict[str, Form] = {}
         self.floats = {name: name for name in plan.graph.inputs}
         self.codes: dict[str, tuple[str, Codes]] = {}
+        self.bounds: dict[str, tuple[float, float]] = {}
         self.users = plan.graph.weight_users()
         self.taken = {*plan.graph.inputs, *(node.name for node in plan.graph.nodes)}
 
@@ -100,6 +106,8 @@ class _Emission:
         else:
             assert made is not None
             op, attrs, weights = self._computing(node, role, made, inputs[0][1])
+        if "low" in attrs:
+            self.bounds[label] = self.plan.bounds(node)
         self.nodes.append(Node(label, op, tuple(name for name, _ in inputs), attrs, weights))
         self.codes[value] = label, made
 

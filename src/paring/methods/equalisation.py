@@ -81,7 +81,7 @@ def links(graph: Graph) -> list[Link]:
     shapes = graph.validate()
     found = []
     for node in graph.nodes:
-        if node.op in LAYERS and _owned(graph, node):
+        if node.op in LAYERS and owned(graph, node):
             link = _follow(graph, node, readers, shapes)
             if link is not None:
                 found.append(link)
@@ -112,7 +112,7 @@ def equalise(
     unclipped: list[str] = []
     if clips == "relu":
         graph, unclipped = _unclipped(graph)
-    work = _Work(graph, normals or {})
+    work = Work(graph, normals or {})
     pairs = links(graph)
     chain = {link.first: link for link in pairs}
     for _ in range(sweeps):
@@ -139,7 +139,7 @@ def absorb_high_biases(graph: Graph, normals: Mapping[str, Normal], *, deviation
         normals: what layers' outputs are distributed like.
         deviations: how far below its mean a channel is taken to reach.
     """
-    work = _Work(graph, normals)
+    work = Work(graph, normals)
     done = []
     for link in links(graph):
         first, second = work.nodes[link.first], work.nodes[link.second]
@@ -157,7 +157,7 @@ def absorb_high_biases(graph: Graph, normals: Mapping[str, Normal], *, deviation
     return Equalised(work.graph(), work.normals, done)
 
 
-class _Work:
+class Work:
     """Float64 copies of the layers' weights while they are scaled."""
 
     def __init__(self, graph: Graph, normals: Mapping[str, Normal]) -> None:
@@ -207,14 +207,14 @@ class _Work:
         return graph
 
 
-def _equalise_two(work: _Work, link: Link) -> float:
+def _equalise_two(work: Work, link: Link) -> float:
     """Scale a pair; how far the largest factor was from 1, as a logarithm."""
     out = np.abs(work.array(link.first)).reshape(len(work.array(link.first)), -1).max(1)
     into = _input_ranges(work, link)
     return _apply(work, link, _factors(out, np.sqrt(out * into)))
 
 
-def _equalise_three(work: _Work, before: Link, after: Link) -> float:
+def _equalise_three(work: Work, before: Link, after: Link) -> float:
     """Scale three layers in a row, the middle one depthwise, so that each has the same range in every channel."""
     first, middle = work.array(before.first), work.array(before.second)
     r1 = np.abs(first).reshape(len(first), -1).max(1)
@@ -231,14 +231,14 @@ def _factors(present: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     return np.where(wanted > 0, present / np.maximum(wanted, 1e-300), 1.0)
 
 
-def _apply(work: _Work, link: Link, factors: np.ndarray) -> float:
+def _apply(work: Work, link: Link, factors: np.ndarray) -> float:
     factors = np.clip(factors, 1e-8, 1e8)
     work.scale_outputs(link.first, 1 / factors)
     work.scale_inputs(link.second, factors[link.channels])
     return float(np.abs(np.log(factors)).max())
 
 
-def _input_ranges(work: _Work, link: Link) -> np.ndarray:
+def _input_ranges(work: Work, link: Link) -> np.ndarray:
     """Largest weight of the second layer over each channel of the first."""
     weight = work.array(link.second)
     groups: Any = work.nodes[link.second].attrs.get("groups", 1)
@@ -261,7 +261,7 @@ def _follow(
     while value not in graph.outputs and len(readers[value]) == 1:
         reader = readers[value][0]
         if reader.op in LAYERS:
-            return Link(node.name, reader.name, tuple(between), channels) if _owned(graph, reader) else None
+            return Link(node.name, reader.name, tuple(between), channels) if owned(graph, reader) else None
         if reader.op not in _HOMOGENEOUS + _MOVES:
             return None
         if reader.op == "flatten":
@@ -272,7 +272,8 @@ def _follow(
     return None
 
 
-def _owned(graph: Graph, node: Node) -> bool:
+def owned(graph: Graph, node: Node) -> bool:
+    """Whether the layer's weights are 32-bit dense and nobody else reads them."""
     users = graph.weight_users()
     forms = [graph.weights[name] for name in node.weights.values()]
     plain = all(isinstance(form, Dense) and form.bits == 32 for form in forms)

@@ -19,7 +19,7 @@ biases corrected.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,7 @@ from paring.methods._roles import ROUNDING, WEIGHTED, Bits, assign, widths
 from paring.methods._tuning import ROUNDINGS, Tuner
 from paring.methods._walk import walk
 from paring.methods._weight_scales import SCALES, weight_scales
+from paring.methods.activation_equalisation import equalise_activations
 from paring.methods.bias_correction import correct_analytically
 from paring.methods.equalisation import absorb_high_biases, equalise
 
@@ -55,11 +56,13 @@ class Quantised:
         graph: the quantised graph, for a file, the engine and :func:`paring.capture.rebuild`.
         report: what became of every node.
         plan: what was decided, over the float graph; quantisation-aware training begins from it.
+        norms: the batch norms that were given, as equalisation left them.
     """
 
     graph: Graph
     report: Report
     plan: Plan
+    norms: dict[str, BatchNorm] = field(default_factory=dict)
 
 
 def quantise(
@@ -70,10 +73,10 @@ def quantise(
     activations: Bits = 8,
     per_channel: bool = True,
     scales: str | None = None,
-    observer: str = "mse",
+    observer: str = "lp",
     rounding: str = "nearest",
     correct: bool = True,
-    equalised: bool | str = False,
+    equalised: bool | str | None = None,
     answers: str = "float",
     norms: Mapping[str, BatchNorm] | None = None,
     tuning_images: int = 64,
@@ -91,15 +94,18 @@ def quantise(
             float and weights alone become integers.
         per_channel: a scale per output channel, or one for the whole weight.
         scales: ``max`` or ``mse``; by default ``max`` for 6 bits and more, ``mse`` below.
-        observer: ``mse``, ``minmax``, ``percentile`` or ``entropy``; how a range is read off the calibration images.
+        observer: ``lp``, ``mse``, ``minmax``, ``percentile`` or ``entropy``; how a range is read off the calibration
+            images.
         rounding: ``nearest``, ``gptq`` or ``adaround``; the last two need images.
         correct: correct biases, empirically with images, otherwise analytically where ``norms`` are given.
-        equalised: equalise layers first; ``"relu"`` also turns ReLU6 into ReLU between layers, as DFQ does, and with
-            ``norms`` absorbs high biases.
+        equalised: ``"activations"`` scales channels by how far they reach on the images
+            (:func:`paring.methods.equalise_activations`); True equalises layers' weights, ``"relu"`` also turns ReLU6
+            into ReLU between layers, as DFQ does, and with ``norms`` absorbs high biases; False: nothing. By default
+            ``"activations"`` with images and a scale per channel, where activations become codes, otherwise False.
         answers: ``float``: layers that make the network's outputs keep their sums in float, over integer weights;
             ``codes``: they are rounded like all others.
         norms: batch norms that were folded, by layer (:func:`paring.capture.norm_statistics`): without images,
-            ranges and corrections come from these alone.
+            ranges and corrections come from these alone; with images they are only handed on, to be trained.
         tuning_images: how many of the images the walk for rounding and correction takes; it holds their maps.
         options: further arguments of the rounding (``damping``, ``sweeps``; ``steps``, ``rate``).
 
@@ -110,7 +116,7 @@ def quantise(
         ArgumentError: on an option, width or pattern that cannot be, or where images or norms are needed.
         DataError: if the images are none, or not finite, or do not fit the network.
     """
-    _check(observer, rounding, scales)
+    _check(observer, rounding, scales, equalised)
     graph = fold_scale_shift(simplify(graph))
     calibration = None if images is None else _checked_images(graph, images)
     on_codes = activations is not None
@@ -118,8 +124,11 @@ def quantise(
         raise ArgumentError("calibration images are needed", fix="Pass images, or batch norms for data-free ranges")
     known: dict[str, Normal] = normals(norms) if norms else {}
     notes: list[str] = []
+    if equalised is None:
+        equalised = "activations" if calibration is not None and on_codes and per_channel else False
     if equalised:
-        graph, known = _equalise(graph, known, equalised, notes)
+        bits = assign(graph, weights, on_codes=on_codes, answers=answers).bits
+        graph, known = _equalise(graph, known, equalised, calibration, bits, notes)
     roles = assign(graph, weights, on_codes=on_codes, answers=answers)
     plan = Plan(roles)
     told = moments(roles.graph, known) if norms and calibration is None else None
@@ -134,7 +143,15 @@ def quantise(
     elif correct and told is not None:
         correct_analytically(plan, told)
     _hold_biases(plan)
-    return Quantised(plan.emit(), describe_plan(plan, ratios, notes), plan)
+    kept = {name: _moved(norm, known[name]) for name, norm in (norms or {}).items()}
+    return Quantised(plan.emit(), describe_plan(plan, ratios, notes), plan, kept)
+
+
+def _moved(norm: BatchNorm, now: Normal) -> BatchNorm:
+    """A batch norm whose outputs are distributed as they are now, channels scaled and shifted."""
+    before = np.abs(norm.gamma)
+    factor = np.where(before > 0, now.std / np.where(before > 0, before, 1), 1.0)
+    return replace(norm, gamma=norm.gamma * factor, beta=now.mean)
 
 
 def observe(graph: Graph, images: Tensor, values: list[str]) -> dict[str, Histogram]:
@@ -240,8 +257,19 @@ def _source(plan: Plan, node: Node) -> Codes:
 
 
 def _equalise(
-    graph: Graph, known: dict[str, Normal], how: bool | str, notes: list[str]
+    graph: Graph,
+    known: dict[str, Normal],
+    how: bool | str,
+    images: Tensor | None,
+    bits: Mapping[str, int],
+    notes: list[str],
 ) -> tuple[Graph, dict[str, Normal]]:
+    if how == "activations":
+        if images is None:
+            raise ArgumentError("calibration images are needed", found='equalised="activations"')
+        scaled = equalise_activations(graph, images, bits, known)
+        notes.append(f"scaled the channels that {len(scaled.layers)} layers read")
+        return scaled.graph, scaled.normals
     done = equalise(graph, known, clips="relu" if how == "relu" else "keep")
     notes.append(f"equalised {len(done.links)} pairs of layers")
     if done.unclipped:
@@ -254,8 +282,9 @@ def _equalise(
     return graph, known
 
 
-def _check(observer: str, rounding: str, scales: str | None) -> None:
+def _check(observer: str, rounding: str, scales: str | None, equalised: bool | str | None) -> None:
     for what, found, expected in (
+        ("way to equalise", equalised, (None, False, True, "relu", "activations")),
         ("observer", observer, tuple(OBSERVERS)),
         ("rounding", rounding, ROUNDINGS),
         ("way to choose a weight's scale", scales, (None, *SCALES)),
