@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -12,6 +13,8 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+#: Most damaged images that are named.
+_NAMED = 10
 #: Progress, notes and errors. Never wrapped when it is no terminal, so that scripts can read lines.
 errors = Console(stderr=True, soft_wrap=not sys.stderr.isatty())
 
@@ -24,6 +27,19 @@ def show_error(message: str) -> None:
 def note(message: str) -> None:
     """One dim line on stderr."""
     errors.print(Text(message, "dim"), soft_wrap=True)
+
+
+def rank() -> int:
+    """Which of the processes that a launcher started together this one is; 0 for the first, or the only one."""
+    return int(os.environ.get("RANK", "0")) if int(os.environ.get("WORLD_SIZE", "1")) > 1 else 0
+
+
+def note_bad(bad: Collection[str]) -> None:
+    """One line on stderr that counts and names images that were left out; nothing where there are none."""
+    if bad:
+        named, more = list(bad)[:_NAMED], len(bad) - _NAMED
+        rest = f" and {more:,} more" if more > 0 else ""
+        note(f"{len(bad):,} damaged image{'s' * (len(bad) > 1)} left out: {', '.join(named)}{rest}")
 
 
 def print_json(value: Any) -> None:

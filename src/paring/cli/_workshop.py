@@ -12,6 +12,7 @@ import numpy as np
 
 from paring.cli import _networks
 from paring.cli._networks import Named
+from paring.cli._output import note_bad, rank
 from paring.errors import ArgumentError
 from paring.graph import Preparation
 
@@ -135,6 +136,8 @@ def open_workshop(
         )
     import torch
 
+    if not rank():
+        note_bad((*train.bad, *test.bad))
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
     return Workshop(named, _networks.build(named, train), train, test, listing)

@@ -23,7 +23,7 @@ from paring.cli._options import (
     numbers,
     on_bad_image,
 )
-from paring.cli._output import count, percent, print_facts, print_json, print_table, threads_text
+from paring.cli._output import count, note, note_bad, percent, print_facts, print_json, print_table, threads_text
 from paring.cli._scoring import Score, check_classes, in_torch, score
 from paring.errors import ArgumentError, FormatError
 
@@ -64,6 +64,7 @@ def evaluate(
         result, found, engine = _file(Path(net), data, split, loading, batch_size, threads)
     else:
         result, found, engine = _network(net, weights, data, split, loading | given, batch_size, threads)
+    note_bad(result.bad)
     classes = _per_class(found, result.classes)
     if json:
         document: dict[str, Any] = {
@@ -119,6 +120,8 @@ def _network(
     from paring.cli import _networks
 
     named = _networks.find(net, weights)
+    if named.weights is None and ".py:" not in net:
+        note("The network has fresh weights and guesses; give a checkpoint, or --weights FILE.")
     samples = data.load(spec, split, **_networks.preparing(named, loading))
     import torch
 

@@ -27,7 +27,7 @@ from paring.cli._options import (
     numbers,
     on_bad_image,
 )
-from paring.cli._output import count, note, percent, print_facts, print_json
+from paring.cli._output import count, note, note_bad, percent, print_facts, print_json
 from paring.cli._training_options import (
     Device,
     Every,
@@ -116,10 +116,11 @@ def train(
     if workers is not None and workers < 0:
         raise ArgumentError("impossible number of processes", where="--workers", found=workers, expected="0 or more")
     shop = open_workshop(net, weights, data, val, asked, seed, threads_here(threads), stream=workers is not None)
+    images = source(shop, settings, workers or 0, on_bad_image(skip_bad_images))
     try:
         outcome = training.run(
             shop.module,
-            source(shop, settings, workers or 0, on_bad_image(skip_bad_images)),
+            images,
             settings,
             folder=folder,
             evaluate=training.evaluator(shop.test),
@@ -140,8 +141,11 @@ def train(
         if world.main and training.Checkpoints(folder).paths():
             note(f"Its state is in {folder}; the same command with --resume goes on.")
         raise
+    finally:  # a stream meets its damaged images on the way, each process those of its share
+        met = getattr(images, "bad", {})
+        note_bad(met)
     if world.main:
-        finish(shop, settings, outcome, folder, out, report, json)
+        finish(shop, settings, outcome, folder, out, report, json, skipped=len(met))
 
 
 def source(shop: Workshop, settings: Settings, workers: int = 0, bad: str = "stop") -> Source:
@@ -213,8 +217,12 @@ def finish(
     report: Path | None,
     json: bool,
     more: dict[str, str] | None = None,
+    skipped: int = 0,
 ) -> None:
-    """Write the checkpoint and say what came out, with ``more`` facts of the command's own."""
+    """Write the checkpoint and say what came out, with ``more`` facts of the command's own.
+
+    ``skipped`` counts damaged training images beside those that were left out when the set was opened.
+    """
     from paring.cli._networks import save
 
     shop.module.to("cpu")
@@ -230,6 +238,7 @@ def finish(
         "data": shop.train.name,
         "train_images": shop.train_images,
         "test_images": len(shop.test),
+        "skipped": skipped + shop.train.skipped + shop.test.skipped,
         "epochs": position.epoch,
         "steps": outcome.steps,
         "seconds": position.seconds,
@@ -246,7 +255,8 @@ def finish(
         {
             **(more or {}),
             "network": f"{shop.named.net}, {count(shop.parameters)} parameters",
-            "data": f"{shop.train.name}, {count(shop.train_images)} images to train, {count(len(shop.test))} to test",
+            "data": f"{shop.train.name}, {count(shop.train_images)} images to train, {count(len(shop.test))} to test"
+            + (f", {count(result['skipped'])} damaged left out" if result["skipped"] else ""),
             "trained": f"{outcome.steps:,} steps in {position.seconds:.1f} s, last mean loss "
             f"{result['train_loss']:.4f}",
             "test error": percent(outcome.score["error"]),

@@ -32,6 +32,7 @@ class Dataset:
         classes: class names.
         preparation: how further images become the network's input; its mean and std also serve :meth:`prepared`.
         skipped: images left out because they could not be read; only with ``on_bad_image="skip"``.
+        bad: where each of these is.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Dataset:
     classes: tuple[str, ...]
     preparation: Preparation
     skipped: int = 0
+    bad: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -58,7 +58,7 @@ def load(
         std: per channel, in units of 0..1.
         limit: take only so many samples, evenly spaced over the split.
         preparation: use exactly this one (a network's own); excludes size, channels, mean and std.
-        on_bad_image: ``stop`` or ``skip`` (counted in :attr:`Dataset.skipped`).
+        on_bad_image: ``stop`` or ``skip`` (named in :attr:`Dataset.bad`).
 
     Raises:
         DataError: if the set is missing, empty, damaged, too large for memory or labelled out of range.
@@ -78,7 +78,8 @@ def load(
         images, good = _images(source, numbers, preparation, spec, on_bad_image)
     if not len(images):
         raise DataError("no image could be read", where=spec, found=f"{len(good)} bad ones")
-    return Dataset(spec, split, images, source.labels[numbers][good], source.classes, preparation, int(np.sum(~good)))
+    bad = tuple(source.place(int(number)) for number in numbers[~good])
+    return Dataset(spec, split, images, source.labels[numbers][good], source.classes, preparation, len(bad), bad)
 
 
 def _reader(spec: str) -> tuple[Callable[[str, str], Source], str]:

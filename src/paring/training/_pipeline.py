@@ -100,6 +100,7 @@ class Stream:
         """
         other = copy(self)
         other._share(rank, world)
+        other.decoders.bad = self.decoders.bad  # what the share meets, this one has met
         return other
 
     @property
