@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from inspect import cleandoc
@@ -14,11 +15,13 @@ import typer
 from paring import __version__
 from paring.cli import compress, cost, demo, distill, evaluate, inspect, report, run, sensitivity, train
 from paring.cli._command import remember
-from paring.cli._output import errors, show_error
-from paring.errors import EXIT_INTERRUPTED, ParingError
+from paring.cli._output import errors, rank, show_error
+from paring.errors import EXIT_INTERRUPTED, ArgumentError, CheckpointError, ParingError
 
 #: Exit code of a fault in Paring itself.
 EXIT_INTERNAL = 70
+#: Seconds for which a further process keeps an error to itself that the first one will have, too.
+_PATIENCE = 5.0
 #: Root of all that typer raises about wrong usage; typer has carried click inside since 0.20.
 _UsageError: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 
@@ -34,6 +37,8 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+#: Commands that write and that processes of a launcher cannot share.
+_ALONE = ("demo", "compress", "sensitivity")
 _COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo.demo,
     "train": train.train,
@@ -77,6 +82,7 @@ def execute(arguments: list[str]) -> int:
     try:
         remember(words)
         command = typer.main.get_command(app)
+        _check_alone(words)
         with command.make_context("paring", list(words)) as context:  # not app(): it has its own way with errors
             command.invoke(context)
         sys.stdout.flush()
@@ -112,8 +118,24 @@ def execute(arguments: list[str]) -> int:
         return _failed(message, EXIT_INTERNAL, debug)
 
 
+def _check_alone(words: list[str]) -> None:
+    """A launcher's processes share the work of a training; of anything else each would do the whole."""
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size > 1 and words and words[0] in _ALONE and "--help" not in words:
+        raise ArgumentError(
+            "is the work of one process",
+            where=f"paring {words[0]}",
+            found=f"{size} processes (WORLD_SIZE)",
+            fix="Start it without torchrun or accelerate launch",
+        )
+
+
 def _failed(message: str, code: int, debug: bool) -> int:
     if debug:
         traceback.print_exc()
-    show_error(message)
+    if rank() and code in (ArgumentError.exit_code, CheckpointError.exit_code):
+        # Every process finds out alike what is wrong with these. The first one says it and ends, and the launcher ends
+        # the others, unless this one is alone with it.
+        time.sleep(_PATIENCE)
+    show_error(f"process {rank()}: {message}" if rank() else message)
     return code

@@ -87,7 +87,7 @@ def build(named: Named, data: Dataset) -> nn.Module:
 
     Raises:
         ArgumentError: if it cannot be built or does not answer with one number per class.
-        CheckpointError: if the checkpoint is of another network.
+        CheckpointError: if the checkpoint is of another network, or holds what is not a finite number.
     """
     classes = len(data.classes)
     if named.classes and named.classes != data.classes:
@@ -103,6 +103,7 @@ def build(named: Named, data: Dataset) -> nn.Module:
 
         zoo.load_weights(module, named.weights)
     module.eval()
+    _check_finite(module, named)
     _check_answers(module, named, data)
     return module
 
@@ -227,6 +228,21 @@ def _own(net: str, classes: int) -> nn.Module:
     if not isinstance(network, nn.Module):
         raise ArgumentError("function did not return a network", where=net, found=type(network), expected="nn.Module")
     return network
+
+
+def _check_finite(module: nn.Module, named: Named) -> None:
+    """Weights that are no numbers would only show after the training as an error of 90 %."""
+    import torch
+
+    for name, tensor in module.state_dict().items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            kind = ArgumentError if named.weights is None else CheckpointError
+            raise kind(
+                "weights are not finite numbers",
+                where=f"{named.weights or named.net}, {name}",
+                found=f"{int((~torch.isfinite(tensor)).sum()):,} of {tensor.numel():,} not",
+                fix="Take a checkpoint from before the training diverged",
+            )
 
 
 def _check_answers(module: nn.Module, named: Named, data: Dataset) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,10 @@ def read_hub(where: str, split: str) -> Source:
     name, _, configuration = where.partition(":")
     if not name:
         raise DataError("hub: lacks a name", expected="hub:OWNER/NAME")
+    # Its retries are warnings, one a second or so, and the error says the same.
+    logger = logging.getLogger("huggingface_hub")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
     try:
         loaded = datasets.load_dataset(name, configuration or None)
     except Exception as error:  # the library raises its own, requests' and OS errors alike
@@ -37,6 +42,8 @@ def read_hub(where: str, split: str) -> Source:
             found=f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}",
             fix="Check the name and the connection, or use parquet:GLOB for files on disk",
         ) from None
+    finally:
+        logger.setLevel(level)
     return from_splits(dict(loaded), split, f"hub:{where}")
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from paring.errors import CheckpointError, OutputError, ParingError
+from paring.errors import ArgumentError, CheckpointError, OutputError, ParingError
 
 #: Version of what the words mean; raised when they change.
 VERSION = 1
@@ -131,9 +131,16 @@ class Clock:
     Args:
         seconds: at most so long between two; 0 for never.
         steps: also after every so many steps; 0 for never.
+
+    Raises:
+        ArgumentError: if one is negative.
     """
 
     def __init__(self, seconds: float = 60.0, steps: int = 0) -> None:
+        if not seconds >= 0 or steps < 0:
+            raise ArgumentError(
+                "time between checkpoints cannot be", found=f"{seconds} s, {steps} steps", expected="0 (never) or more"
+            )
         self.seconds, self.steps = seconds, steps
         self._last, self._count = time.monotonic(), 0
 

@@ -111,7 +111,7 @@ class Engine:
                     "a weight is not a number",
                     where=where,
                     found=name,
-                    fix="Lower the learning rate; the last checkpoint is still good",
+                    fix="Lower the learning rate; checkpoints from before this step are still good",
                 )
 
     def finish(self) -> None:

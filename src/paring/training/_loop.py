@@ -188,7 +188,7 @@ def _step(stepper: Stepper, batch: Batch, interruption: Interruption, where: str
             "the loss is not a number",
             where=where,
             found=loss,
-            fix="Lower the learning rate; the last checkpoint is still good",
+            fix="Lower the learning rate; checkpoints from before this step are still good",
         )
     stepper.update()
     return loss, asked > 0 or (world.size == 1 and interruption.asked)

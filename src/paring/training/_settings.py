@@ -7,6 +7,8 @@ from difflib import get_close_matches
 from functools import partial
 from typing import Any
 
+import torch
+
 from paring.errors import ArgumentError
 from paring.training._schedule import Schedule, rate
 
@@ -100,6 +102,12 @@ class Settings:
                 raise ArgumentError("setting cannot be", where=name, found=getattr(self, name), expected=f"{low} up")
         if self.mixup < 0:
             raise ArgumentError("setting cannot be", where="mixup", found=self.mixup, expected="0 (none) or more")
+        if self.compiler and self.compiler not in torch.compiler.list_backends(exclude_tags=()):
+            usual = torch.compiler.list_backends()
+            near = get_close_matches(self.compiler, usual, 3) or usual
+            raise ArgumentError(
+                "unknown backend of torch.compile", found=repr(self.compiler), expected=" or ".join(near)
+            )
         self.factor(1)(0, 1)  # an unknown schedule, milestones that do not ascend
 
     def factor(self, per_epoch: int) -> Schedule:

@@ -135,12 +135,14 @@ def join(name: str | None = None, *, timeout: float = TIMEOUT, tracker: str = ""
         folder: where the tracker writes.
 
     Raises:
-        ArgumentError: if there is no such device.
-        ParingError: if Accelerate is needed and missing.
+        ArgumentError: if there is no such device or tracker.
+        ParingError: if Accelerate is needed and missing, or the tracker's package is.
     """
     if launched() == 1 and not tracker:
         return World(device(name))
     plain = device(name)
+    if tracker:
+        _check_tracker(tracker)
     try:
         from accelerate import Accelerator
         from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
@@ -159,3 +161,16 @@ def join(name: str | None = None, *, timeout: float = TIMEOUT, tracker: str = ""
     # An index on --device would put every process on one GPU, so each takes the one of its launcher.
     place = accelerator.device if accelerator.num_processes > 1 else plain
     return World(place, accelerator.process_index, accelerator.num_processes, accelerator)
+
+
+def _check_tracker(name: str) -> None:
+    try:
+        from accelerate.tracking import get_available_trackers
+        from accelerate.utils import LoggerType
+    except ModuleNotFoundError:
+        return  # said next, of all that needs accelerate
+    known = [kind.value for kind in LoggerType if kind != LoggerType.ALL]
+    if name not in known:
+        raise ArgumentError("unknown tracker", found=repr(name), expected=" or ".join(known))
+    if name not in get_available_trackers():
+        raise ParingError("tracker is not installed", where=name, fix=f"Install it with: pip install {name}")

@@ -280,6 +280,15 @@ def _read_torch(path: Path) -> Any:
         raise CheckpointError(
             "not a plain state dict: damaged, or it holds objects that only running code could rebuild",
             where=path,
-            found=str(error).partition("\n")[0][:200],
+            found=_trouble(error),
             fix="Save `model.state_dict()` alone where the checkpoint was made, best as safetensors",
         ) from error
+
+
+def _trouble(error: Exception) -> str:
+    """What torch found, without its colours and its advice to load the file all the same."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+    if unknown := re.search(r"GLOBAL (\S+)", text):
+        return f"an object of {unknown[1]}"
+    first = text.partition("\n")[0].partition(". ")[0]
+    return f"{type(error).__name__}: {first}"[:200]
