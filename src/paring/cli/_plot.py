@@ -1,11 +1,18 @@
-"""The zoo in one picture: published accuracy against multiply-accumulates and parameters."""
+"""Pictures in files; the zoo in one: published accuracy against multiply-accumulates and parameters."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from paring.errors import ArgumentError, OutputError, ParingError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 #: Prefix of the accuracy label each picture is about.
 _TASKS = ("ImageNet 2012 val top-1 %", "CIFAR-10 test %", "MNIST test %")
@@ -60,7 +67,25 @@ def plot_zoo(file: Path, marked: Sequence[str]) -> None:
         axes.grid(alpha=0.3)
     left.set_ylabel(f"{task}, as published")
     figure.legend(*right.get_legend_handles_labels(), fontsize="small", loc="outside right center")
+    save_figure(figure, file)
+
+
+def save_figure(figure: Figure, file: Path) -> None:
+    """Write a figure in the format that the file's ending names, whole or not at all.
+
+    Raises:
+        OutputError: if the file cannot be written.
+    """
+    drawn = BytesIO()
+    figure.savefig(drawn, dpi=150, format=file.suffix[1:])
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
     try:
-        figure.savefig(file, dpi=150)
+        with open(temporary, "wb") as out:
+            out.write(drawn.getvalue())
+            out.flush()
+            os.fsync(out.fileno())
+        os.replace(temporary, file)
     except OSError as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise OutputError("plot cannot be written", where=file, found=error.strerror) from None

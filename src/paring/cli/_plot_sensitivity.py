@@ -6,7 +6,8 @@ from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from paring.errors import OutputError, ParingError
+from paring.cli._plot import save_figure
+from paring.errors import ParingError
 
 if TYPE_CHECKING:
     from paring.recipes import Sensitivity
@@ -28,10 +29,7 @@ def plot_sensitivity(file: Path, found: Sensitivity, title: str) -> None:
         ParingError: if matplotlib is not installed.
         OutputError: if the file cannot be written.
     """
-    try:
-        sensitivity_figure(found, title).savefig(file, dpi=150)
-    except OSError as error:
-        raise OutputError("plot cannot be written", where=file, found=error.strerror) from None
+    save_figure(sensitivity_figure(found, title), file)
 
 
 def sensitivity_figure(found: Sensitivity, title: str) -> Any:

@@ -1,0 +1,179 @@
+"""What a user can get wrong ends in one error, with its exit code, and nothing half-written."""
+
+import errno
+import logging
+import os
+import sys
+import types
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is not installed")
+image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
+
+from cli_examples import digits  # noqa: E402
+
+from paring.cli import _main, _plot  # noqa: E402
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """JPEGs in class folders, one of them cut, one empty."""
+    for split, count in (("train", 30), ("test", 20)):
+        for number, (pixels, label) in enumerate(zip(*digits(count, 1), strict=True)):
+            place = tmp_path / "images" / split / str(label)
+            place.mkdir(parents=True, exist_ok=True)
+            image.fromarray(pixels).save(place / f"{number:02}.jpg")
+    cut = tmp_path / "images" / "train" / "3" / "13.jpg"
+    cut.write_bytes(cut.read_bytes()[:300])
+    (tmp_path / "images" / "test" / "5" / "05.jpg").write_bytes(b"")
+    return tmp_path / "images"
+
+
+@pytest.fixture
+def train(paring, tiny, tmp_path):
+    def run(data, *words):
+        out = ["--out", tmp_path / "net.safetensors", "--epochs", "1", "--batch-size", "10", "-t", "1"]
+        code, out, err = paring("train", f"{tiny}:tiny", "--data", data, *out, *words)
+        return code, out, err, sorted(path.name for path in tmp_path.iterdir() if path.name.startswith("net."))
+
+    return run
+
+
+@pytest.mark.parametrize("how", [[], ["--workers", "0"]])
+def test_damaged_images_are_named_and_counted(train, folder, how):
+    words = ["--size", "28", "--mean", "0.3", "--std", "0.3", *how]
+    code, out, err, left = train(f"imagefolder:{folder}", *words)
+    assert (code, out, left) == (3, "", [])
+    assert err.count("\n") == 1
+    assert ".jpg: image cannot be read" in err
+    code, out, err, _ = train(f"imagefolder:{folder}", *words, "--skip-bad-images")
+    assert code == 0
+    assert "2 damaged left out" in out
+    lines = err.splitlines()
+    cut, empty = folder / "train" / "3" / "13.jpg", folder / "test" / "5" / "05.jpg"
+    if how:  # a stream meets its own on the way
+        assert lines == [f"1 damaged image left out: {empty}", f"1 damaged image left out: {cut}"]
+    else:
+        assert lines == [f"2 damaged images left out: {cut}, {empty}"]
+
+
+def test_damaged_images_of_an_evaluation(paring, tiny, folder):
+    words = ["eval", f"{tiny}:tiny", "--data", f"imagefolder:{folder}", "--size", "28", "--split", "train"]
+    code, _, err = paring(*words, "--skip-bad-images")
+    assert (code, err) == (0, f"1 damaged image left out: {folder / 'train' / '3' / '13.jpg'}\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--until", "0"], "until: setting cannot be; found 0; expected 1 up."),
+        (["--keep", "0"], "keep: setting cannot be; found 0; expected 1 up."),
+        (["--log", "-1"], "log_every: setting cannot be; found -1; expected 0 up."),
+        (["--checkpoint", "-1"], "time between checkpoints cannot be; found -1.0 s"),
+        (["--checkpoint", "nan"], "time between checkpoints cannot be; found nan s"),
+        (["--compile", "inductr"], "unknown backend of torch.compile; found 'inductr'"),
+        (["--tracker", "tensorbord"], "unknown tracker; found 'tensorbord'; expected"),
+        (["--tracker", "all"], "unknown tracker; found 'all'; expected"),
+    ],
+)
+def test_settings_that_cannot_be(train, idx_folder, words, message):
+    if "--tracker" in words:
+        pytest.importorskip("accelerate", reason="accelerate is not installed")
+    code, out, err, left = train(f"mnist:{idx_folder}", *words)
+    assert (code, out, left) == (2, "", [])
+    assert err.startswith(f"error: {message}")
+    assert err.count("\n") == 1
+
+
+def test_a_tracker_that_is_not_installed(train, idx_folder, monkeypatch):
+    tracking = pytest.importorskip("accelerate.tracking", reason="accelerate is not installed")
+    monkeypatch.setattr(tracking, "get_available_trackers", list)
+    code, _, err, left = train(f"mnist:{idx_folder}", "--tracker", "tensorboard")
+    assert (code, left) == (1, [])
+    assert err == "error: tensorboard: tracker is not installed. Install it with: pip install tensorboard.\n"
+
+
+def test_weights_that_are_no_numbers(paring, tiny, idx_folder, tmp_path):
+    paring("train", f"{tiny}:tiny", "-d", f"mnist:{idx_folder}", "-o", tmp_path / "net.safetensors", "--epochs", "1")
+    from paring.training import load_checkpoint, save_checkpoint
+
+    tensors, words = load_checkpoint(tmp_path / "net.safetensors")
+    tensors["4.weight"][0, :3] = float("nan")
+    save_checkpoint(tmp_path / "bad.safetensors", tensors, words)
+    made = ["--data", f"mnist:{idx_folder}", "-w", tmp_path / "bad.safetensors"]
+    for more in (["eval", f"{tiny}:tiny", *made], ["compress", f"{tiny}:tiny", *made, "--out", tmp_path / "net.pare"]):
+        code, out, err = paring(*more)
+        assert (code, out) == (6, "")
+        assert err.startswith(f"error: {tmp_path / 'bad.safetensors'}, 4.weight: weights are not finite numbers")
+        assert "found 3 of 1,440 not" in err
+        assert err.count("\n") == 1
+    assert not list(tmp_path.glob("net.pare*"))
+    assert not (tmp_path / "net.run").exists()
+
+
+def test_a_pickled_module_is_told_apart_in_plain_words(paring, tiny, idx_folder, tmp_path):
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "whole.pt")
+    (tmp_path / "text.pt").write_text("hello")
+    for name, found in (("whole", "found an object of torch.nn.modules.linear.Linear."), ("text", "Error: ")):
+        words = ["eval", f"{tiny}:tiny", "-w", tmp_path / f"{name}.pt", "--data", f"mnist:{idx_folder}"]
+        code, _, err = paring(*words)
+        assert code == 6
+        assert found in err
+        assert "\x1b" not in err
+        assert "weights_only" not in err
+        assert err.count("\n") == 1
+
+
+def test_fresh_weights_are_said(paring, idx_folder):
+    code, _, err = paring("eval", "lenet_5_caffe", "--data", f"mnist:{idx_folder}")
+    assert code == 0
+    assert err == "The network has fresh weights and guesses; give a checkpoint, or --weights FILE.\n"
+
+
+def test_a_plot_on_a_full_disk_leaves_nothing(paring, tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    before = tmp_path / "zoo.png"
+    before.write_bytes(b"an older picture")
+    monkeypatch.setattr(_plot.os, "fsync", full)
+    for name in ("zoo.png", "new.svg"):
+        code, _, err = paring("cost", "resnet20", "--plot", tmp_path / name)
+        assert code == 7
+        assert "plot cannot be written; found No space left on device" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["zoo.png"]
+    assert before.read_bytes() == b"an older picture"
+
+
+def test_one_error_of_several_processes(paring, pare, idx_folder, monkeypatch):
+    slept = []
+    monkeypatch.setattr(_main, "time", types.SimpleNamespace(sleep=slept.append))
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for number in ("0", "1"):
+        monkeypatch.setenv("RANK", number)
+        code, _, err = paring("compress", "lenet_5_caffe", "--data", f"mnist:{idx_folder}", "--out", "x.pare")
+        assert code == 2
+        assert "paring compress: is the work of one process; found 2 processes" in err
+        assert err.startswith("error: process 1: " if number == "1" else "error: paring compress")
+    assert slept == [_main._PATIENCE]
+    code, _, err = paring("inspect", "none.pare")  # what each finds out for itself each says at once
+    assert (code, len(slept)) == (4, 1)
+    assert err.startswith("error: process 1: none.pare")
+    assert paring("inspect", pare)[0] == 0
+    assert paring("compress", "--help")[0] == 0
+
+
+def test_the_hub_s_retries_are_not_told(paring, tiny, monkeypatch):
+    def unreachable(*names):
+        logging.getLogger("huggingface_hub.utils._http").warning("Retrying in 1s [Retry 1/5].")
+        raise ConnectionError("Couldn't reach the Hub")
+
+    monkeypatch.setitem(sys.modules, "datasets", types.SimpleNamespace(load_dataset=unreachable))
+    before = logging.getLogger("huggingface_hub").level
+    code, _, err = paring("eval", f"{tiny}:tiny", "--data", "hub:nobody/nothing")
+    assert (code, err.count("\n")) == (3, 1)
+    assert "hub:nobody/nothing: data set could not be loaded; found ConnectionError" in err
+    assert logging.getLogger("huggingface_hub").level == before
