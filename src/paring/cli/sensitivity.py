@@ -24,7 +24,7 @@ from paring.cli._options import (
     numbers,
     on_bad_image,
 )
-from paring.cli._output import count, note, percent, print_facts, print_json, print_table, say, threads_text
+from paring.cli._output import count, note, note_bad, percent, print_facts, print_json, print_table, say, threads_text
 from paring.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -47,8 +47,9 @@ def sensitivity(
             "--method",
             "-m",
             metavar="NAME[=S,S,...]",
-            help="prune, n:m, share, integers, low-rank or channels, with strengths if not the usual ones: "
-            "prune=50%,20% or integers=8,4. May be given many times. [dim]Default: all.[/dim]",
+            help="prune, n:m, share, integers, low-rank, channels, product, hash, powers, ternary or binary, with "
+            "strengths if not the usual ones: prune=50%,20% or integers=8,4. May be given many times. [dim]Default: "
+            "the first six.[/dim]",
         ),
     ] = None,
     layer: Annotated[
@@ -104,6 +105,7 @@ def sensitivity(
 
     asked = recipes.read_methods(method or [])
     samples = sets.load(data, split, **_networks.preparing(named, loading | given))
+    note_bad(samples.bad)
     import torch
 
     from paring.cli._workshop import images

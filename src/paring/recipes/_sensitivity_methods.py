@@ -49,6 +49,11 @@ def _is_block(value: Any) -> bool:
     return kept.isdigit() and block.isdigit() and 0 < int(kept) <= int(block)
 
 
+def _is_vectors(value: Any) -> bool:
+    length, _, centroids = str(value).partition("x")
+    return length.isdigit() and centroids.isdigit() and int(length) > 0 and 0 < int(centroids) <= 65535
+
+
 def _whole(low: int, high: int) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
 
@@ -62,6 +67,14 @@ FRACTION = Kind(
 COUNT = Kind(int, _whole(1, 65535), "a whole number, 1 to 65535", str)
 BITS = Kind(int, _whole(2, 8), "2 to 8 bits", str)
 BLOCK = Kind(str, _is_block, "such as 2:4", str)
+VECTORS = Kind(str, _is_vectors, "sub-vector length and centroids, such as 4x64", str)
+FACTOR = Kind(
+    float,
+    lambda value: isinstance(value, float | int) and not isinstance(value, bool) and 0 <= value < 100,
+    "0 to below 100",
+    lambda value: f"{value:g}",
+)
+BIT = Kind(int, _whole(1, 1), "1", str)
 
 
 @dataclass(frozen=True)
@@ -131,6 +144,15 @@ def _low_rank(box: nn.Module, energy: float) -> None:
         raise ArgumentError(str(error.found).removeprefix(f"{LAYER}: ")) from None
 
 
+def _product(box: nn.Module, vectors: str) -> None:
+    length, _, centroids = vectors.partition("x")
+    methods.product_quantise(box, {LAYER: (int(length), int(centroids))})
+
+
+def _binary(box: nn.Module, bits: int) -> None:
+    methods.binarise_weights(box, {LAYER: "paper"})
+
+
 def _to(method: Callable[..., object], **options: Any) -> Callable[[nn.Module, Any], object]:
     """A method that takes patterns to targets, for the layer in the box."""
     return lambda box, strength: method(box, {LAYER: strength}, **options)
@@ -144,7 +166,14 @@ METHODS: dict[str, Method] = {
     "integers": Method((8, 6, 5, 4, 3, 2), BITS, "bits of a weight", _integers),
     "low-rank": Method((0.99, 0.95, 0.9, 0.8, 0.6), FRACTION, "energy kept", _low_rank),
     "channels": Method((0.875, 0.75, 0.5, 0.25), FRACTION, "channels kept", network=_channels),
+    "product": Method(("2x64", "4x64", "4x16"), VECTORS, "length of a sub-vector x centroids", _product),
+    "hash": Method((0.5, 0.25, 0.125), FRACTION, "weights that are real", _to(methods.hash_weights)),
+    "powers": Method((5, 4, 3, 2), BITS, "bits of a power of two", _to(methods.quantise_incrementally, portion=1.0)),
+    "ternary": Method((0.75,), FACTOR, "threshold, in mean magnitudes", _to(methods.ternarise)),
+    "binary": Method((1,), BIT, "bit of a weight, a scale per filter", _binary),
 }
+#: What is tried if nobody says what: the methods that need nothing but torch and lose little without retraining.
+USUAL = ("prune", "n:m", "share", "integers", "low-rank", "channels")
 
 
 def method_of(name: str) -> Method:
@@ -173,13 +202,13 @@ def strengths_of(name: str, given: tuple[Strength, ...] = ()) -> tuple[Strength,
 
 
 def read_methods(words: list[str]) -> dict[str, tuple[Strength, ...]]:
-    """Methods as a user writes them: ``prune``, ``prune=50%,20%``, ``integers=8,4``; all of them if there is no word.
+    """Methods as a user writes them: ``prune``, ``prune=50%,20%``, ``integers=8,4``; no word for the usual ones.
 
     Raises:
         ArgumentError: if a method is unknown or a strength cannot be read or cannot be.
     """
     chosen: dict[str, tuple[Strength, ...]] = {}
-    for word in words or list(METHODS):
+    for word in words or USUAL:
         name, _, numbers = word.partition("=")
         kind = method_of(name).kind
         try:

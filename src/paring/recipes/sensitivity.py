@@ -33,7 +33,7 @@ from paring.errors import ArgumentError, CheckpointError, DataError
 from paring.methods import detach, select, weights
 from paring.recipes._replay import Replay
 from paring.recipes._sensitivity_file import PointsFile
-from paring.recipes._sensitivity_methods import LAYER, METHODS, Bench, Strength, method_of, strengths_of
+from paring.recipes._sensitivity_methods import LAYER, METHODS, USUAL, Bench, Strength, method_of, strengths_of
 from paring.training import Progress
 
 #: Most bytes of layers' answers that are kept so as not to compute them again.
@@ -105,7 +105,7 @@ def sensitivity(
     images: Tensor,
     labels: np.ndarray | None = None,
     *,
-    methods: Mapping[str, Sequence[Strength]] | Iterable[str] = tuple(METHODS),
+    methods: Mapping[str, Sequence[Strength]] | Iterable[str] = USUAL,
     layers: Iterable[str] = ("*",),
     cache: Path | None = None,
     batch: int = 128,
@@ -118,7 +118,8 @@ def sensitivity(
         network: unchanged; trainable forms that it has count as its weights.
         images: prepared, float32 ``(N, ...)``, N a few hundred or more.
         labels: classes of the images, integers ``(N,)``; without them there is no accuracy.
-        methods: names (``prune``, ``n:m``, ``share``, ``integers``, ``low-rank``, ``channels``), or name to strengths.
+        methods: names, or name to strengths: ``prune``, ``n:m``, ``share``, ``integers``, ``low-rank``, ``channels``
+            (the usual ones), ``product``, ``hash``, ``powers``, ``ternary``, ``binary``.
         layers: shell patterns on layers' paths, or parameters' names; see :func:`paring.methods.select`.
         cache: file that keeps every point as it is found; a run that was killed goes on from it and computes
             nothing twice. It may hold points that are not asked for.
@@ -132,6 +133,7 @@ def sensitivity(
         GraphError: if channels are to be removed and the network cannot be captured.
         CheckpointError: if ``cache`` is of another network, data set or version, or damaged.
         OutputError: if ``cache`` cannot be written.
+        ParingError: if a method needs a package that is not installed.
     """
     wanted = {name: strengths_of(name, tuple(given)) for name, given in _named(methods).items()}
     if not wanted:
