@@ -85,6 +85,14 @@ def test_methods_state_goes_on_too(tmp_path):
     assert methods.describe(net) == methods.describe(whole)
 
 
+def test_channels_last_leaves_forms_with_five_axes_as_they_are(tmp_path):
+    net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 8, 3), nn.Flatten(), nn.Linear(32, 3))
+    methods.product_quantise(net, {"2": (2, 4)})
+    train(tmp_path, net, channels_last=True)
+    assert net[0].weight.is_contiguous(memory_format=torch.channels_last)
+    assert methods.forms(net)["2.weight"].dense().tobytes() == net[2].weight.detach().numpy().tobytes()
+
+
 def test_a_loss_that_is_a_module_is_trained_along(tmp_path):
     class Hint(nn.Module):
         """A regressor on the network's first map, as FitNets have."""

@@ -49,7 +49,7 @@ class Engine:
         self.network, self.loss = network, loss
         network.to(world.device)
         if settings.channels_last:
-            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            _channels_last(network)
         if isinstance(loss, nn.Module):
             loss.to(world.device)
         self.position = self._network_from(*found) if found else Position()
@@ -146,3 +146,10 @@ class Engine:
 
 def _part(tensors: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
     return {n.removeprefix(f"{part}."): t for n, t in tensors.items() if n.startswith(f"{part}.")}
+
+
+def _channels_last(network: nn.Module) -> None:
+    """Lay every tensor of four axes out so; ``network.to`` refuses one of five, which a form may hold."""
+    for tensor in (*network.parameters(), *network.buffers()):
+        if tensor.ndim == 4:
+            tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
