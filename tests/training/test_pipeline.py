@@ -373,7 +373,8 @@ def alive(pid):
 
 
 CHILD = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started the tests may have it ignored
 from paring import data, training
 from paring.graph import Preparation
 listing = data.listing(sys.argv[1], "all")
