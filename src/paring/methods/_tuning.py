@@ -9,13 +9,17 @@ from torch import Tensor
 from paring.forms import Integer, largest_code
 from paring.graph import Node
 from paring.methods._emit import Plan
-from paring.methods._layerwise import MAX_COLUMNS, SOLVABLE, LeastSquares
+from paring.methods._layerwise import MAX_COLUMNS, SOLVABLE, LeastSquares, held_out_damping
 from paring.methods._walk import scales_of
 from paring.methods.adaround import adaround
-from paring.methods.gptq import gptq
+from paring.methods.gptq import gptq, refit
 
 #: How a weight is rounded to its codes.
 ROUNDINGS = ("nearest", "adaround", "gptq")
+#: Weights of fewer bits than this get the scales that suit their codes best.
+REFITTED = 6
+#: Fewest images of which some are held out to choose the damping.
+FEWEST = 8
 
 
 class Tuner:
@@ -25,13 +29,16 @@ class Tuner:
         plan: changed in place, layer by layer.
         rounding: ``nearest`` leaves the codes, ``adaround`` and ``gptq`` choose them anew.
         options: further arguments of the rounding.
+        centred: biases will make up for the error of the mean, so that only the rest is fitted.
 
     Attributes:
         notes: layer to why its codes stayed as they were, where they did.
     """
 
-    def __init__(self, plan: Plan, rounding: str, options: dict[str, float] | None = None) -> None:
-        self.plan, self.rounding = plan, rounding
+    def __init__(
+        self, plan: Plan, rounding: str, options: dict[str, float] | None = None, centred: bool = False
+    ) -> None:
+        self.plan, self.rounding, self.centred = plan, rounding, centred
         self.options = options or {}
         self.notes: dict[str, str] = {}
         self._users = plan.graph.weight_users()
@@ -54,13 +61,32 @@ class Tuner:
     def _solve(self, node: Node, weight: Tensor, rough: Tensor, answer: Tensor) -> None:
         name = node.weights["weight"]
         form = self.plan.weights[name]
-        problem = LeastSquares.of(node, weight)
         bias = torch.from_numpy(self.plan.biases[node.name].astype(np.float32))
         wanted = answer - bias.view(1, -1, *[1] * (answer.ndim - 2))
-        problem.add(node, rough, wanted)
+        problem, damping = self._problem(node, weight, rough, wanted)
         scales = scales_of(form, len(weight)).view(problem.weight.shape[:2])
         choose = {"adaround": adaround, "gptq": gptq}[self.rounding]
+        most = largest_code(form.bits)
         with torch.enable_grad():
-            codes = choose(problem, scales, largest_code(form.bits), **self.options)  # type: ignore[operator]
+            codes = choose(problem, scales, most, **{"damping": damping, **self.options})  # type: ignore[operator]
+        kept = form.scales
+        if self.rounding == "gptq" and len(kept) > 1 and form.bits < REFITTED:
+            codes, scales = refit(*problem.damped(damping), codes, scales, most)
+            kept = scales.reshape(-1).numpy()
         codes_array = codes.reshape(weight.shape).to(torch.int8).numpy()
-        self.plan.weights[name] = Integer(codes_array, form.scales, form.bits, form.axis)
+        self.plan.weights[name] = Integer(codes_array, kept, form.bits, form.axis)
+
+    def _problem(self, node: Node, weight: Tensor, inputs: Tensor, wanted: Tensor) -> tuple[LeastSquares, float | None]:
+        """The layer's second moments, and the damping that a quarter of the images, held out, speaks for."""
+        held = torch.arange(len(inputs)) % 4 == 3
+        parts = []
+        for rows in (~held, held):
+            part = LeastSquares.of(node, weight)
+            part.add(node, inputs[rows], wanted[rows])
+            parts.append(part)
+        whole = parts[0] + parts[1]
+        if self.centred:
+            whole, *parts = (part.centred() for part in (whole, *parts))
+        if "damping" in self.options or len(inputs) < FEWEST:
+            return whole, None
+        return whole, held_out_damping(*parts)

@@ -37,7 +37,7 @@ def adaround(
     steps: int = 300,
     rate: float = 0.05,
     weight: float = 0.1,
-    damping: float = 0.01,
+    damping: float | None = None,
 ) -> Tensor:
     """Codes of a layer's weight.
 

@@ -24,7 +24,7 @@ from paring.methods._layerwise import LeastSquares
 _BLOCK = 128
 
 
-def gptq(problem: LeastSquares, scales: Tensor, most: int, *, damping: float = 0.01, sweeps: int = 3) -> Tensor:
+def gptq(problem: LeastSquares, scales: Tensor, most: int, *, damping: float | None = None, sweeps: int = 3) -> Tensor:
     """Codes of a layer's weight.
 
     Args:
@@ -94,3 +94,24 @@ def descend(h: Tensor, c: Tensor, codes: Tensor, scales: Tensor, most: int, swee
         if not moved:
             break
     return codes
+
+
+def refit(h: Tensor, c: Tensor, codes: Tensor, scales: Tensor, most: int, rounds: int = 3) -> tuple[Tensor, Tensor]:
+    """The best scale for each row's codes, ``<w, c> / <w, w h>``, and the best codes for that scale, in turn.
+
+    Args:
+        h: as in :func:`descend`, and the next ones, too.
+        c: second moments with the answers.
+        codes: where to begin.
+        scales: ``(groups, out / groups)``.
+        most: the largest code.
+        rounds: of both.
+
+    Returns:
+        codes and scales of which neither raises the error.
+    """
+    for _ in range(rounds):
+        top, below = (codes * c).sum(2), ((codes @ h) * codes).sum(2)
+        scales = torch.where((top > 0) & (below > 0), top / below.clamp_min(1e-30), scales)
+        codes = descend(h, c, codes, scales, most, 1)
+    return codes, scales

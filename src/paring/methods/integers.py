@@ -137,7 +137,7 @@ def quantise(
     _choose_weights(plan, per_channel, scales)
     ratios: dict[str, float] = {}
     if calibration is not None:
-        tuner = Tuner(plan, rounding, dict(options or {}))
+        tuner = Tuner(plan, rounding, dict(options or {}), centred=correct)
         ratios = walk(plan, calibration[:tuning_images], tuner, correct)
         notes += [f"{layer}: {note}" for layer, note in tuner.notes.items()]
     elif correct and told is not None:
