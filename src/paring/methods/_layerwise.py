@@ -103,8 +103,8 @@ class LeastSquares:
     def damped(self, share: float | None = None) -> tuple[Tensor, Tensor]:
         """``H + d I`` and ``C + d W``: the same problem, drawn to ``W``.
 
-        ``d`` is ``share`` of the mean diagonal; by default ``0.01 + columns / count``, so that a wide layer of which few
-        inputs were seen is not fitted to these.
+        ``d`` is ``share`` of the mean diagonal; by default ``0.01 + columns / count``, so that a wide layer of which
+        few inputs were seen is not fitted to these.
         """
         diagonal = self.h.diagonal(dim1=1, dim2=2)
         if share is None:
