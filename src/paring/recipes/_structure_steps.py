@@ -127,10 +127,10 @@ def quantise(
     weights: int | Mapping[str, int | None] = 8,
     activations: int | Mapping[str, int | None] | None = 8,
     calibrate: int = 128,
-    observer: str = "mse",
+    observer: str = "lp",
     rounding: str = "nearest",
     correct: bool = True,
-    equalised: bool = False,
+    equalised: bool | str | None = None,
 ) -> Step:
     """Give layers integer weights and inputs after training; arguments as in :func:`paring.methods.quantise`.
 
@@ -141,7 +141,7 @@ def quantise(
         observer: how a range is read.
         rounding: ``nearest``, ``gptq`` or ``adaround``.
         correct: correct biases.
-        equalised: equalise layers first.
+        equalised: how channels are brought to like ranges first; None for what the images show.
     """
     options = {
         "weights": dict(weights) if isinstance(weights, Mapping) else weights,

@@ -23,7 +23,7 @@ def int8(
     layers: str | Sequence[str] | None = None,
     calibrate: int = 128,
     rounding: str | None = None,
-    observer: str = "mse",
+    observer: str = "lp",
 ) -> list[Step]:
     """The steps.
 
@@ -33,7 +33,7 @@ def int8(
         layers: patterns on the layers that become integers; all of them if not given. The others stay float.
         calibrate: training images that ranges are read off.
         rounding: ``nearest``, ``gptq`` or ``adaround``; by default ``nearest`` from 6 bits up, ``gptq`` below.
-        observer: how ranges are read: ``mse``, ``minmax``, ``percentile`` or ``entropy``.
+        observer: how ranges are read: ``lp``, ``mse``, ``minmax``, ``percentile`` or ``entropy``.
 
     Raises:
         ArgumentError: if a number cannot be or a pattern matches nothing.
