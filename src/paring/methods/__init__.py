@@ -98,6 +98,7 @@ from paring.methods.low_rank import Factored as Factored
 from paring.methods.low_rank import describe_chains as describe_chains
 from paring.methods.low_rank import factorise as factorise
 from paring.methods.low_rank import rebuild_chains as rebuild_chains
+from paring.methods.mixed_widths import mixed_widths as mixed_widths
 from paring.methods.movement import Moving as Moving
 from paring.methods.movement import movement_penalty as movement_penalty
 from paring.methods.movement import prune_by_movement as prune_by_movement
