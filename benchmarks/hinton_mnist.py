@@ -83,6 +83,14 @@ class Digits:
         return windows[torch.arange(len(images)), down, right].unsqueeze(1)
 
 
+class Logits(nn.Linear):
+    """The last layer, in float32 at any precision: what a student learns are small differences between logits."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            return super().forward(x.float())
+
+
 def perceptron(hidden: int, seed: int, dropout: tuple[float, float] = (0.0, 0.0)) -> nn.Sequential:
     """``dropout`` of the pixels and of the hidden units."""
     torch.manual_seed(training.derived_seed(seed, hidden, "weights"))
@@ -90,10 +98,17 @@ def perceptron(hidden: int, seed: int, dropout: tuple[float, float] = (0.0, 0.0)
     layers: list[nn.Module] = [nn.Flatten(), nn.Dropout(pixels)]
     for inputs in (784, hidden):
         layers += [nn.Linear(inputs, hidden), nn.ReLU(), nn.Dropout(units)]
-    return nn.Sequential(*layers, nn.Linear(hidden, 10))
+    return nn.Sequential(*layers, Logits(hidden, 10))
 
 
-def train(network: nn.Module, digits: Digits, loss: training.Loss, epochs: int, rate: float, squared: float) -> float:
+def train(
+    network: nn.Module,
+    digits: Digits,
+    loss: training.Loss,
+    epochs: int,
+    given: argparse.Namespace,
+    squared: float = 0.0,
+) -> float:
     """Seconds it took; ``squared`` is the largest squared length of the weights into a unit, 0 for any."""
     weights = [layer.weight for layer in network if isinstance(layer, nn.Linear)]
 
@@ -102,9 +117,10 @@ def train(network: nn.Module, digits: Digits, loss: training.Loss, epochs: int, 
         for weight in weights if squared and step % _HOLD == 0 else ():
             weight.copy_(weight.renorm(2, 0, squared**0.5))
 
-    optimiser = torch.optim.Adam(network.parameters(), rate, fused=True)
+    optimiser = torch.optim.Adam(network.parameters(), given.rate, fused=True)
+    stepper = training.Stepper(network, loss, optimiser, precision=given.precision)
     position = training.fit(
-        network, digits, optimiser, epochs=epochs, schedule="cosine", loss=loss, after_step=hold, progress=False
+        network, digits, optimiser, epochs=epochs, schedule="cosine", stepper=stepper, after_step=hold, progress=False
     )
     network.eval()
     return position.seconds
@@ -157,7 +173,7 @@ def teach(seed: int, sets, given: argparse.Namespace, kept: Kept) -> nn.Module:
         network.load_state_dict(training.load_checkpoint(path)[0])
         return network.eval()
     digits = Digits(sets[0], range(10), given.batch, training.derived_seed(seed, "teacher"), given.jitter)
-    seconds = train(network, digits, training.cross_entropy(), given.teacher_epochs, given.rate, 15.0)
+    seconds = train(network, digits, training.cross_entropy(), given.teacher_epochs, given, squared=15.0)
     result = {"teacher": count(logits(network, sets[1]), sets[1].labels), "seconds": seconds}
     training.save_checkpoint(path, network.state_dict(), {})
     (given.out / f"teacher-{seed}.logits.safetensors").unlink(missing_ok=True)
@@ -174,7 +190,7 @@ def learn(system: str, seed: int, teacher: nn.Module, sets, given: argparse.Name
         loss = training.distillation(cache, given.temperature, 1 - given.hard_weight)
     network = perceptron(given.student_units, seed)
     source = Digits(sets[0], digits, given.batch, training.derived_seed(seed, "student"))
-    seconds = train(network, source, loss, given.student_epochs, given.rate, 0.0)
+    seconds = train(network, source, loss, given.student_epochs, given)
     answers = [logits(network, dataset) for dataset in sets]
     result = {system: count(answers[1], sets[1].labels), "seconds": seconds}
     word = "bias" if len(moved) == 1 else "biases"
@@ -209,12 +225,13 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("out/hinton_mnist"))
     parser.add_argument("--markdown", type=Path, help="write the table here, too")
-    parser.add_argument("--teacher-epochs", type=int, default=36)
-    parser.add_argument("--student-epochs", type=int, default=40)
+    parser.add_argument("--teacher-epochs", type=int, default=60)
+    parser.add_argument("--student-epochs", type=int, default=60)
     parser.add_argument("--teacher-units", type=int, default=1200)
     parser.add_argument("--student-units", type=int, default=800)
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--precision", default="bf16", help="of the hidden layers while they train: bf16 or fp32")
     parser.add_argument("--jitter", type=int, default=2, help="pixels, of the teacher's digits")
     parser.add_argument("--dropout", type=float, nargs=2, default=[0.1, 0.3], help="of pixels and of hidden units")
     parser.add_argument("--temperature", type=float, default=20.0)
@@ -245,6 +262,7 @@ def main() -> None:
         f"{len(sets[0]):,} training and {len(sets[1]):,} test digits; {given.teacher_epochs} epochs for the teacher, "
     )
     text += f"{given.student_epochs} for a student; dropout {given.dropout}; hard weight {given.hard_weight:g}; "
+    text += f"hidden layers train in {given.precision}; "
     text += f"{given.threads} threads; "
     text += f"torch {torch.__version__}.\n"
     print(f"\n{text}\n{time.perf_counter() - begun:.0f} s in this call")

@@ -94,7 +94,7 @@ def mobilenet(asked: argparse.Namespace) -> None:
     norms, folded = norm_statistics(network, unfolded), fold_scale_shift(unfolded)
     dfq: dict[str, Any] = {"norms": norms, "per_channel": False, "equalised": "relu"}
     ways = {
-        "int8": lambda: quantise(graph, images).graph,
+        "int8": lambda: quantise(graph, images, tuning_images=CALIBRATE).graph,
         "int8, one scale a weight, DFQ without data": lambda: quantise(folded, **dfq).graph,
         "4-bit weights, GPTQ": lambda: (
             quantise(graph, images, weights=mixed_widths(graph, 4), rounding="gptq", tuning_images=CALIBRATE).graph

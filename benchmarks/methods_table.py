@@ -8,7 +8,7 @@ preset `lenet-mnist`. Every method works on all layers but, where its paper says
 short, a processor's measure (the ResNet's in bfloat16): so many images for so many epochs (`--tune-images`,
 `--tune-epochs`) by labels and float network. Accuracies are over the whole test sets, in torch; the file is read back
 and must give the same classes in the engine. `without` is the method alone. Rows are kept in RUN/rows.json and not
-computed again; a killed run goes on.
+computed again; a killed run goes on. Movement and gradual pruning prune while they are tuned and have no `without`.
 """
 
 from __future__ import annotations
@@ -73,26 +73,75 @@ def rounded(weights: int, activations: int) -> s.Step:
     return applied("dorefa", do, weights=weights, activations=activations)
 
 
-def both(inner: dict[str, Any]) -> dict[str, list[Stage]]:
-    """Methods of every network, by row; each stage is tuned after. ``inner``: patterns on all but the ends."""
+def gradual(keep: float, over: dict[str, Any], steps: int, movement: bool) -> s.Step:
+    """The cubic schedule over two thirds of the tuning, by magnitude or by scores that are trained along."""
+
+    def do(state: s.State, _: Mapping[str, Any]) -> s.Change:
+        if movement:
+            methods.prune_by_movement(state.network, over, bits=16)
+        state.changed()
+        state.hooks.append(methods.Gradual(state.network, over, end=2 * steps // 3, every=10, bits=16))
+        return s.Change("prunes while it is tuned")
+
+    return s.Step("gradual", {"keep": keep, "steps": steps, "movement": movement}, do)
+
+
+def by_taylor(keep: float) -> s.Step:
+    """One-shot pruning by the loss's change to first order on 512 training images."""
+
+    def do(state: s.State, _: Mapping[str, Any]) -> s.Change:
+        batch = state.calibration(512)
+        parts = zip(batch.images.split(64), batch.labels.split(64), strict=True)
+        scores = methods.taylor_scores(state.network, lambda n, b: nn.functional.cross_entropy(n(b[0]), b[1]), parts)
+        methods.prune_by_scores(state.network, scores, keep, together=True, bits=16)
+        state.changed()
+        return s.Change("pruned by Taylor scores")
+
+    return s.Step("taylor", {"keep": keep}, do)
+
+
+def both(inner: dict[str, Any], steps: int) -> dict[str, list[Stage]]:
+    """Methods of every network, by row; each stage is tuned after, for so many ``steps``.
+
+    ``inner``: patterns on all but the ends.
+    """
 
     def over(amount: Any) -> dict[str, Any]:
         return dict.fromkeys(inner, amount)
 
+    widths = {"*": 4, **dict.fromkeys(ENDS, 8)}
     return {
         "magnitude pruning, 40 % kept": [[s.prune(0.4, bits=16)]],
         "magnitude pruning, 20 % kept": [[s.prune(0.2, bits=16)]],
+        f"magnitude pruning, 20 % kept, {LABELS}": [[s.prune(0.2, bits=16)]],
+        "Taylor pruning, 20 % kept": [[by_taylor(0.2)]],
+        "gradual pruning, inner layers to 20 %": [[gradual(0.2, over(0.2), steps, False)]],
+        "movement pruning, inner layers to 20 %": [[gradual(0.2, over(0.2), steps, True)]],
         "pruning 2:4": [[applied("n-m", lambda n: methods.prune_n_m(n, over("2:4"), bits=16), n=2, m=4)]],
         "weight sharing, 16 values": [[s.share({"*": 16})]],
         "Deep Compression: 40 % kept, then 16 values": [[s.prune(0.4, bits=16)], [s.share({"*": 16}, bits=16)]],
         "channels cut to half the MACs": [[s.cut(macs=0.5)]],
         "product quantisation, by weights": [[s.product_quantise(over([4, 32]), calibrate=0, bits=16)]],
         "product quantisation, by answers (Q-CNN)": [[s.product_quantise(over([4, 32]), calibrate=128, bits=16)]],
+        "residual codes, two stages of 16": [[s.product_quantise(over([4, 16, 2]), calibrate=128, bits=16)]],
         "hashed to 1/4": [[s.hash_weights(over(0.25), bits=16)]],
         "Tucker-2 and SVD, half the MACs a layer": [[s.factorise(over(0.5), by="macs")]],
         "spatial (Jaderberg 2), half the MACs a layer": [[s.factorise(over(0.5), scheme="spatial", by="macs")]],
+        "CP, half the MACs a layer": [[s.factorise(over(0.5), scheme="cp", by="macs")]],
         "int8": [[s.quantise()]],
-        "int8, 4-bit weights (GPTQ)": [[s.quantise(weights={"*": 4, **dict.fromkeys(ENDS, 8)}, rounding="gptq")]],
+        "int8, 4-bit weights (GPTQ)": [[s.quantise(weights=widths, rounding="gptq")]],
+        "int8, 4-bit weights (AdaRound)": [[s.quantise(weights=widths, rounding="adaround")]],
+        f"2-bit weights, 4-bit activations (GPTQ, then {TRAINED})": [
+            [
+                s.quantise(
+                    weights={"*": 2, **dict.fromkeys(ENDS, 8)},
+                    activations=4,
+                    rounding="gptq",
+                    aware=True,
+                    norm_delay=steps // 3,
+                )
+            ]
+        ],
         "INQ, 5 bits": [[s.round_to_powers({"*": 5}, portion=p)] for p in (0.5, 0.75, 0.875, 1.0)],
         "DoReFa, 4-bit weights": [[rounded(4, 32)]],
         "TWN": [[s.ternarise(over(0.75), per_channel=True)]],
@@ -104,6 +153,8 @@ def both(inner: dict[str, Any]) -> dict[str, list[Stage]]:
 
 
 ENDS: list[str] = []
+#: Words in the names of rows that are tuned otherwise: without a teacher, and in float32 through the rounding.
+LABELS, TRAINED = "labels alone", "trained through the rounding"
 
 
 def subjects(folder: Path, run: Path, which: str) -> tuple[nn.Module, data.Dataset, data.Dataset]:
@@ -142,7 +193,8 @@ def engine_accuracy(path: Path, test: data.Dataset, count: int = 2000) -> np.nda
 
 def measure(network: nn.Module, sets: Any, stages: list[Stage], tuning: s.Step | None, run: Path) -> dict[str, Any]:
     """One row: errors of each step, bytes, MACs, seconds of the method and of tuning."""
-    tunable = tuning is not None and not any(step.name == "quantise" for stage in stages for step in stage)
+    fixed = any(step.name == "quantise" and "aware" not in step.options for stage in stages for step in stage)
+    tunable = tuning is not None and not fixed
     row: dict[str, Any] = {}
     if len(stages) > 1:
         alone = chain(network, sets, [step for stage in stages for step in stage], run / "alone")
@@ -153,6 +205,8 @@ def measure(network: nn.Module, sets: Any, stages: list[Stage], tuning: s.Step |
     row.setdefault("without", [e for name, e in errors.items() if not name.startswith("tune")][-1])
     row["with"] = 1 - made.steps[-1].stage.test_error if tunable else None
     row["float"] = errors["float"]
+    if stages[0][0].name == "gradual":
+        row["without"] = None
     times = [(one.stage.name.startswith("tune"), one.stage.seconds) for one in made.steps[1:]]
     row["seconds"] = sum(t for tuned, t in times if not tuned)
     row["tuning"] = sum(t for tuned, t in times if tuned)
@@ -181,11 +235,11 @@ def table(title: str, rows: Mapping[str, dict[str, Any]], told: str) -> str:
         "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for name, row in rows.items():
-        tuned = "" if row["with"] is None else f"{100 * row['with']:.2f}"
+        without, tuned = ("" if row[key] is None else f"{100 * row[key]:.2f}" for key in ("without", "with"))
         lines.append(
             f"| {name} | {row['bytes']:,} | {row['float_bytes'] / row['bytes']:.1f} "
             f"| {row['macs'] / 1e6:.2f} M, {row['nonzero'] / 1e6:.2f} M "
-            f"| {100 * row['without']:.2f} | {tuned} | {row['seconds']:.1f} | {row['tuning']:.0f} "
+            f"| {without} | {tuned} | {row['seconds']:.1f} | {row['tuning']:.0f} "
             f"| {100 * row['agrees']:.2f} |"
         )
     return "\n".join(lines)
@@ -218,11 +272,15 @@ def main() -> int:
         ENDS[:] = [names[0], names[-1]]
         faster: dict[str, Any] = {"precision": "bf16", "channels_last": True} if which == "resnet20" else {}
         augment = "cifar" if which == "resnet20" else "none"
-        tuning = tune(epochs=asked.tune_epochs, rate=5e-4, augment=augment, **faster) if asked.tune_epochs else None
-        for name, stages in both(dict.fromkeys(names[1:-1])).items():
+        usual: dict[str, Any] = {"epochs": asked.tune_epochs, "rate": 5e-4, "augment": augment}
+        steps = asked.tune_epochs * (asked.tune_images // 128)
+        listed = both(dict.fromkeys(names[1:-1]), steps)
+        for name, stages in listed.items():
             if name in rows or (asked.only and not any(word.lower() in name.lower() for word in asked.only)):
                 continue
             folder, began = run / name.replace("/", "-").replace(" ", "_"), time.perf_counter()
+            how = usual if TRAINED in name else {**usual, **faster}
+            tuning = tune(**how, hard_weight=1.0 if LABELS in name else 0.5) if asked.tune_epochs else None
             rows[name] = measure(network, sets, stages, tuning, folder)
             training.write_atomic(kept, json.dumps(rows, indent=1).encode())
             shutil.rmtree(folder)
@@ -231,7 +289,8 @@ def main() -> int:
             f"Tuned for {asked.tune_epochs} epochs of {asked.tune_images:,} training images; accuracies over "
             f"{len(test):,} test images; torch {torch.__version__.partition('+')[0]}, {asked.threads} threads."
         )
-        pages.append(table({"resnet20": "ResNet-20, CIFAR-10", "lenet": "LeNet-5, MNIST"}[which], rows, told))
+        shown = {name: rows[name] for name in listed if name in rows}
+        pages.append(table({"resnet20": "ResNet-20, CIFAR-10", "lenet": "LeNet-5, MNIST"}[which], shown, told))
     print("\n\n".join(pages))
     if asked.markdown:
         asked.markdown.write_text("\n\n".join(pages) + "\n")

@@ -3,6 +3,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,9 @@ import torch
 from chain_problem import Net, run, sets, steps_of_all_kinds, trained
 from small_problem import pictures
 
-from paring import container, recipes, runtime
+from paring import container, recipes, runtime, zoo
 from paring.errors import ArgumentError, CheckpointError
+from paring.graph import Preparation
 from paring.recipes import RECIPES, Subject, steps
 from paring.record import Record
 from paring.report import gather
@@ -45,7 +47,7 @@ def same_graph(a, b):
 @pytest.mark.parametrize("name", list(RECIPES))
 def test_every_recipe_ends_in_a_file_that_does_what_the_network_does(name, net, tmp_path):
     before, said = {n: t.clone() for n, t in net.state_dict().items()}, []
-    options = {"epochs": 1} if "epochs" in RECIPES[name].options else {}
+    options = {"epochs": 1} if RECIPES[name].options.get("epochs") else {}
     done = run(tmp_path, name, net, say=said.append, **options)
     assert all(torch.equal(t, before[n]) for n, t in net.state_dict().items())
 
@@ -107,6 +109,40 @@ def test_what_the_recipes_come_to(net, tmp_path):
     rank = shapes[0][0]
     assert shapes == [(rank, 400), (24, rank)]
     assert 424 * rank <= 0.5 * 24 * 400 < 424 * (rank + 1)
+
+
+def test_int8_with_epochs_trains_the_integers_that_the_engine_computes(net, tmp_path):
+    plain = run(tmp_path / "a", "int8", net, bits=2, activations=3)
+    trained = run(tmp_path / "b", "int8", net, bits=2, activations=3, epochs=2)
+    assert [stage.name for stage in trained.record.stages] == ["float", "quantise", "tune"]
+    ops = [[node.op for node in made.graph.nodes] for made in (plain, trained)]
+    assert ops[0] == ops[1]
+    assert "integer_conv2d" in ops[0]
+    codes = [made.graph.weights["conv2.weight"] for made in (plain, trained)]
+    assert codes[0].bits == codes[1].bits == 2
+    assert not np.array_equal(codes[0].dense(), codes[1].dense())
+    images = sets()[1].prepared()
+    with torch.no_grad():
+        mine = trained.network(torch.from_numpy(images.transpose(0, 3, 1, 2).copy())).numpy()
+    np.testing.assert_allclose(runtime.load(tmp_path / "b" / "Net.pare")(images), mine, rtol=1e-6, atol=1e-6)
+    again = run(tmp_path / "b", "int8", net, bits=2, activations=3, epochs=2, resume=True)
+    same_graph(again.graph, trained.graph)
+
+
+def test_slim_takes_branches_first_and_counts_them_towards_the_macs(tmp_path):
+    torch.manual_seed(0)
+    block = zoo.create("resnet20", num_classes=3)
+    grey, colours = sets(), Preparation(12, 12, 3, (0.5,) * 3, (0.5,) * 3)
+    colour = [replace(one, images=np.repeat(one.images, 3, -1), preparation=colours) for one in grey]
+    done = run(tmp_path, "slim", block, colour, branches=2, keep=0.6, epochs=1, optimiser="sgd", calibrate=32)
+    assert [stage.name for stage in done.record.stages] == ["float", "cut-branches", "cut", "tune"]
+    additions = [node for node in done.graph.nodes if node.op == "add"]
+    assert len(additions) == 7
+    macs = [one.macs for one in done.steps]
+    assert macs[1] < macs[0]
+    assert macs[2] <= int(0.6 * macs[0])
+    tuning = done.record.settings["04-tune"]
+    assert (tuning["optimiser"], tuning["rate"]) == ("sgd", 0.05)
 
 
 def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(tmp_path):
@@ -182,11 +218,14 @@ def test_mistakes_are_found_before_anything_is_done(tmp_path, net):
         assert not (tmp_path / "run").exists()
 
     refused("no such recipe; found 'xnor'; expected xnor-net", "xnor")
-    refused("recipe int8 does not take this option; found epochs; expected bits, layers, calibrate", "int8", epochs=3)
+    refused("recipe int8 does not take this option; found speed; expected bits, layers, calibrate", "int8", speed=3)
     refused("pattern matches no layer; found 'fc9'; expected fc", "twn", layers=["fc9"])
     refused("width of weights cannot be; found 9", "int8", bits=9)
     refused("share of MACs to keep cannot be", "slim", keep=0)
+    refused("width of activations cannot be; found 1", "int8", activations=1)
     refused("number of rounds", "slim", rounds=0)
+    refused("number of branches", "slim", branches=-1)
+    refused("optimiser cannot be; found 'lion'; expected adam or sgd", "slim", optimiser="lion")
     refused("no such coding", "int8", coding="zip")
     refused("effort cannot be", "int8", effort=0)
     refused("takes no options", steps_of_all_kinds(), bits=3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from paring.forms import Integer
 from paring.graph import Codes, Node
 from paring.methods._emit import Plan
 from paring.methods._roles import ROUNDING, WEIGHTED
-from paring.methods.bias_correction import correct_empirically
+from paring.methods.bias_correction import correct_bias
 
 #: ``(node, its float input, its input in the quantised network, its float answer)``; may change the plan.
 Tune = Callable[[Node, Tensor, Tensor, Tensor], None]
@@ -21,8 +22,11 @@ Tune = Callable[[Node, Tensor, Tensor, Tensor], None]
 
 def fake_quantize(x: Tensor, codes: Codes) -> Tensor:
     """``x`` as its codes will stand for it, in float."""
-    scaled = torch.round(x / codes.scale).add_(codes.zero_point).clamp_(0, codes.high)
-    return scaled.sub_(codes.zero_point).mul_(codes.scale)
+    out = torch.empty_like(x)
+    for source, target in zip(x, out, strict=True):  # an image at a time stays in the cache
+        torch.div(source, codes.scale, out=target).round_()
+        target.clamp_(-codes.zero_point, codes.high - codes.zero_point).mul_(codes.scale)
+    return out
 
 
 @torch.no_grad()
@@ -50,6 +54,7 @@ def walk(plan: Plan, images: Tensor, tune: Tune | None = None, correct: bool = F
     real = {next(iter(plan.graph.inputs)): images}
     seen = dict(real)
     ratios: dict[str, float] = {}
+    fresh = {node.name for node in plan.graph.nodes if node.op in WEIGHTED}  # values that share memory with no other
     own = {roles.settled(node.name) for node in plan.graph.nodes if roles.role[node.name] in ROUNDING}
     for node in plan.graph.nodes:
         exact = [real[name] for name in node.inputs]
@@ -58,17 +63,23 @@ def walk(plan: Plan, images: Tensor, tune: Tune | None = None, correct: bool = F
             fake_quantize(seen[name], plan.codes[name]) if on_codes and not roles.is_codes(name) else seen[name]
             for name in node.inputs
         ]
-        answer = network.compute(node, *exact)
         if node.op in WEIGHTED and node.name in roles.bits:
+            answer = network.compute(node, *exact)
             if tune is not None:
                 tune(node, exact[0], rough[0], answer)
             noisy = network.compute(node, *rough, weights=quantised_weights(node, plan))
+            error = answer - noisy
             if correct:
-                noisy += correct_empirically(plan, node, answer, noisy)
-            noise, signal = float((answer - noisy).norm()) ** 2, float(answer.norm()) ** 2
+                shift = correct_bias(plan, node, error)
+                noisy += shift
+                error -= shift
+            noise, signal = float(error.norm()) ** 2, float(answer.norm()) ** 2
             ratios[node.name] = 10 * float(np.log10(max(signal, 1e-300) / max(noise, 1e-300)))
+        elif node.op in ("relu", "clip") and node.inputs[0] in fresh and last[node.inputs[0]] == node.name:
+            attrs: Any = node.attrs  # maps are large: no copies
+            answer, noisy = (x.clamp_(attrs.get("low", 0.0), attrs.get("high")) for x in (exact[0], rough[0]))
         else:
-            noisy = network.compute(node, *rough)
+            answer, noisy = network.compute(node, *exact), network.compute(node, *rough)
         if node.name in own:
             noisy = fake_quantize(noisy, plan.codes[node.name])
         real[node.name], seen[node.name] = answer, noisy

@@ -45,7 +45,7 @@ _EXPONENTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 #: Furthest a factor may be from the others of its set.
 _MOST = 64.0
 #: Images in a batch while ranges are read.
-_BATCH = 8
+_BATCH = 2
 
 
 @dataclass(frozen=True)

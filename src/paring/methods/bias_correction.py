@@ -50,13 +50,13 @@ def correct_analytically(plan: Plan, known: Mapping[str, Moments]) -> list[str]:
     return changed
 
 
-def correct_empirically(plan: Plan, node: Node, wanted: Tensor, found: Tensor) -> Tensor:
-    """Move a layer's bias by the mean of ``wanted - found``, answers ``(N, C, ...)`` of the two networks.
+def correct_bias(plan: Plan, node: Node, error: Tensor) -> Tensor:
+    """Move a layer's bias by the mean of ``error``: the answers ``(N, C, ...)`` wanted less those found.
 
     Returns:
-        the move, shaped to be added to ``found``.
+        the move, shaped to be added to what was found.
     """
-    axes = [axis for axis in range(wanted.ndim) if axis != 1]
-    shift = (wanted - found).mean(axes, keepdim=True)
+    axes = [axis for axis in range(error.ndim) if axis != 1]
+    shift = error.mean(axes, keepdim=True)
     plan.biases[node.name] = plan.biases[node.name] + shift.flatten().double().numpy(force=True)
     return shift

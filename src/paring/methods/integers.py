@@ -45,7 +45,7 @@ from paring.methods.equalisation import absorb_high_biases, equalise
 #: Integer biases are kept below this, so that sums stay exact in float32 simulation where the products allow it.
 _MOST_BIAS = 1 << 23
 #: Images that go through the network at a time while activations are observed.
-_BATCH = 8
+_BATCH = 2
 
 
 @dataclass

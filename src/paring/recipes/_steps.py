@@ -162,13 +162,18 @@ def graph_of(network: nn.Module, shape: tuple[int, int, int]) -> Graph:
     Raises:
         GraphError: if the network cannot be captured.
     """
+    return fold_scale_shift(unfolded_graph_of(network, shape))
+
+
+def unfolded_graph_of(network: nn.Module, shape: tuple[int, int, int]) -> Graph:
+    """As :func:`graph_of`, every batch norm a node of its own."""
     if not isinstance(network, Rebuilt):
-        return fold_scale_shift(graph_with_forms(network, shape))
+        return graph_with_forms(network, shape)
     graph, formed = network.as_graph(), describe(network)
     for name, form in forms(network).items() if formed else ():
         if name in formed:
             graph.weights[name] = form
-    return fold_scale_shift(graph)
+    return graph
 
 
 def _nonzeros(network: nn.Module, name: str, size: int) -> int:

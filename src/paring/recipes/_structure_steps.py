@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from paring import methods
-from paring.capture import Rebuilt, rebuild
+from paring.capture import Rebuilt, norm_statistics, rebuild
 from paring.errors import ArgumentError
-from paring.recipes._steps import Change, State, Step
+from paring.graph import fold_scale_shift
+from paring.recipes import channels
+from paring.recipes._steps import Change, State, Step, unfolded_graph_of
 from paring.recipes._weight_steps import centre_and_clip
-from paring.recipes.channels import cut_channels
 from paring.training import Batch
 
 
@@ -85,17 +86,42 @@ def cut(
 
 def _cut(state: State, options: Mapping[str, Any]) -> Change:
     rest = {name: value for name, value in options.items() if name not in ("layers", "calibrate")}
-    batches = []
-    if options.get("calibrate"):
-        batch = state.calibration(options["calibrate"])
-        parts = zip(batch.images.split(64), batch.labels.split(64), batch.indices.split(64), strict=True)
-        batches = [Batch(*part) for part in parts]
-    made = cut_channels(state.network, state.shape, options.get("layers"), batches=batches, **rest)
+    batches = _calibration_batches(state, options["calibrate"]) if options.get("calibrate") else []
+    made = channels.cut_channels(state.network, state.shape, options.get("layers"), batches=batches, **rest)
     state.changed(made.network)
     smaller = [row for row in made.pruning.layers if row.after < row.before]
-    channels = sum(row.before - row.after for row in smaller)
+    gone = sum(row.before - row.after for row in smaller)
     lines = tuple(made.pruning.table().splitlines())
-    return Change(f"{channels:,} channels went, {len(smaller)} of {len(made.pruning.layers)} layers narrower", lines)
+    return Change(f"{gone:,} channels went, {len(smaller)} of {len(made.pruning.layers)} layers narrower", lines)
+
+
+def cut_branches(branches: int | Sequence[str], *, spare: Sequence[str] = (), calibrate: int = 512) -> Step:
+    """Remove residual branches, whose blocks become their shortcuts; see :func:`paring.recipes.cut_branches`.
+
+    Args:
+        branches: how many, each time the one that the loss on training images misses least; or patterns.
+        spare: patterns on branches that stay where they are counted.
+        calibrate: training images that the loss is asked about, where branches are counted.
+    """
+    options: dict[str, Any] = {"branches": branches, "spare": list(spare), "calibrate": calibrate}
+    if not isinstance(branches, int):
+        options |= {"branches": list(branches), "calibrate": 0}
+    return Step("cut-branches", {name: value for name, value in options.items() if value}, _cut_branches)
+
+
+def _cut_branches(state: State, options: Mapping[str, Any]) -> Change:
+    batches = _calibration_batches(state, options["calibrate"]) if options.get("calibrate") else []
+    made = channels.cut_branches(
+        state.network, state.shape, options["branches"], batches=batches, spare=options.get("spare", ())
+    )
+    state.changed(made.network)
+    return Change(f"{len(made.removed)} residual branches went", made.removed)
+
+
+def _calibration_batches(state: State, count: int) -> list[Batch]:
+    batch = state.calibration(count)
+    parts = zip(batch.images.split(64), batch.labels.split(64), batch.indices.split(64), strict=True)
+    return [Batch(*part) for part in parts]
 
 
 def binarise(layers: Mapping[str, str], *, spare_ends: bool = False, gradient: str = "paper") -> Step:
@@ -131,8 +157,12 @@ def quantise(
     rounding: str = "nearest",
     correct: bool = True,
     equalised: bool | str | None = None,
+    aware: bool = False,
+    norm_delay: int | None = None,
 ) -> Step:
     """Give layers integer weights and inputs after training; arguments as in :func:`paring.methods.quantise`.
+
+    With ``aware`` a ``tune`` that follows trains the integers through their rounding.
 
     Args:
         weights: bits, for all or by patterns.
@@ -142,6 +172,8 @@ def quantise(
         rounding: ``nearest``, ``gptq`` or ``adaround``.
         correct: correct biases.
         equalised: how channels are brought to like ranges first; None for what the images show.
+        aware: give a network that is trained; see :func:`paring.methods.quantisation_aware`.
+        norm_delay: training steps after which batch norms are frozen, for ``aware``; None for not at all.
     """
     options = {
         "weights": dict(weights) if isinstance(weights, Mapping) else weights,
@@ -152,14 +184,25 @@ def quantise(
         "correct": correct,
         "equalised": equalised,
     }
+    if aware:
+        options |= {"aware": True, "norm_delay": norm_delay}
     return Step("quantise", options, _quantise)
 
 
 def _quantise(state: State, options: Mapping[str, Any]) -> Change:
-    rest = {name: value for name, value in options.items() if name != "calibrate"}
+    ours = ("calibrate", "aware", "norm_delay")
+    rest = {name: value for name, value in options.items() if name not in ours}
     images = state.calibration(options["calibrate"]).images
-    made = methods.quantise(state.graph(), images, tuning_images=min(64, len(images)), **rest)
-    state.changed(rebuild(made.graph), made.graph)
+    if options.get("aware"):
+        unfolded = unfolded_graph_of(state.network, state.shape)
+        graph, rest["norms"] = fold_scale_shift(unfolded), norm_statistics(state.network, unfolded)
+    else:
+        graph = state.graph()
+    made = methods.quantise(graph, images, tuning_images=min(64, len(images)), **rest)
+    if options.get("aware"):
+        state.changed(methods.quantisation_aware(made, norm_delay=options["norm_delay"]))
+    else:
+        state.changed(rebuild(made.graph), made.graph)
     layers = made.report.layers
     widths = sorted({layer.weight_bits for layer in layers})
     words = f"{len(layers)} layers have {' and '.join(map(str, widths))}-bit weights"

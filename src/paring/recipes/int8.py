@@ -1,9 +1,10 @@
-"""Integers after training: a hundred images and a few seconds, no labels asked, nothing trained.
+"""Integers after training: a hundred images and a few seconds, no labels; training only where epochs are given.
 
 Jacob et al., "Quantization and training of neural networks for efficient integer-arithmetic-only inference", CVPR 2018,
 arXiv 1712.05877; Krishnamoorthi, "Quantizing deep convolutional networks for efficient inference", 2018, arXiv
 1806.08342. Below 6 bits weights are rounded by GPTQ (Frantar et al. 2023, arXiv 2210.17323), and the first and the
-last layer keep 8 bits: they hold few of the weights and most of the loss.
+last layer keep 8 bits: they hold few of the weights and most of the loss. With epochs the integers are then trained
+through their rounding (quantisation-aware training, section 3 of both papers on integers).
 """
 
 from __future__ import annotations
@@ -24,26 +25,49 @@ def int8(
     calibrate: int = 128,
     rounding: str | None = None,
     observer: str = "lp",
+    activations: int = 8,
+    epochs: int = 0,
+    rate: float = 1e-3,
+    augment: str | None = None,
 ) -> list[Step]:
     """The steps.
 
     Args:
         subject: the network and the data.
-        bits: of the weights, 2 to 8; activations have 8.
+        bits: of the weights, 2 to 8.
         layers: patterns on the layers that become integers; all of them if not given. The others stay float.
         calibrate: training images that ranges are read off.
         rounding: ``nearest``, ``gptq`` or ``adaround``; by default ``nearest`` from 6 bits up, ``gptq`` below.
         observer: how ranges are read: ``lp``, ``mse``, ``minmax``, ``percentile`` or ``entropy``.
+        activations: bits of what goes between layers, 2 to 8.
+        epochs: of training through the rounding; batch norms are frozen after a third. 0 for none.
+        rate: of that training.
+        augment: augmentation in it.
 
     Raises:
         ArgumentError: if a number cannot be or a pattern matches nothing.
     """
     if not 2 <= bits <= 8:
         raise ArgumentError("width of weights cannot be", found=bits, expected="2 to 8 bits")
+    if not 2 <= activations <= 8:
+        raise ArgumentError("width of activations cannot be", found=activations, expected="2 to 8 bits")
+    if epochs < 0:
+        raise ArgumentError("number of epochs cannot be", found=epochs, expected="0 up")
     weights: dict[str, int | None] = {"*": bits}
     if layers is not None:
         weights = {"*": None, **subject.targets(layers, bits)}
     elif bits < 6:
         weights |= dict.fromkeys((subject.layers[0], subject.layers[-1]), 8)
     chosen = rounding or ("nearest" if bits >= 6 else "gptq")
-    return [quantise(weights=weights, calibrate=calibrate, rounding=chosen, observer=observer)]
+    training = subject.tuning(epochs, rate, augment)
+    passes = epochs * (subject.images // training[0].options["batch"]) if training else 0
+    step = quantise(
+        weights=weights,
+        activations=activations,
+        calibrate=calibrate,
+        rounding=chosen,
+        observer=observer,
+        aware=bool(training),
+        norm_delay=passes // 3,
+    )
+    return [step, *training]

@@ -13,6 +13,7 @@ from paring.recipes._steps import State as State
 from paring.recipes._steps import Step as Step
 from paring.recipes._structure_steps import binarise as binarise
 from paring.recipes._structure_steps import cut as cut
+from paring.recipes._structure_steps import cut_branches as cut_branches
 from paring.recipes._structure_steps import factorise as factorise
 from paring.recipes._structure_steps import quantise as quantise
 from paring.recipes._training_steps import train as train
