@@ -7,7 +7,8 @@ MobileNetV2: the first 100 photographs calibrate, the others score; the share of
 and how many are right. They look like training images, so this tells before from after and no ImageNet accuracy.
 ResNet-20: 128 evenly spaced training images calibrate, the whole test set scores. Every network is written, read back
 and run by the engine from the file. `DFQ` sees no image: one scale for a whole weight, equalised, high biases absorbed
-and biases corrected from batch norms alone. With 4-bit weights the smallest layers, a tenth of all weights, keep 8.
+and biases corrected from batch norms alone. With 4-bit weights the smallest layers, that hold a tenth or a fifth of all
+weights, keep 8 bits (`paring.methods.mixed_widths`); activations have 8 unless a row says that they stay float.
 Seconds are of the quantisation.
 """
 
@@ -92,13 +93,18 @@ def mobilenet(asked: argparse.Namespace) -> None:
     images = torch.from_numpy(x[:CALIBRATE])
     unfolded = capture(network, (3, 224, 224), fold=False)
     norms, folded = norm_statistics(network, unfolded), fold_scale_shift(unfolded)
+
+    def few_bits(share: float, **more: Any) -> Graph:
+        widths = mixed_widths(graph, 4, share)
+        return quantise(graph, images, weights=widths, rounding="gptq", tuning_images=CALIBRATE, **more).graph
+
     dfq: dict[str, Any] = {"norms": norms, "per_channel": False, "equalised": "relu"}
     ways = {
         "int8": lambda: quantise(graph, images, tuning_images=CALIBRATE).graph,
         "int8, one scale a weight, DFQ without data": lambda: quantise(folded, **dfq).graph,
-        "4-bit weights, GPTQ": lambda: (
-            quantise(graph, images, weights=mixed_widths(graph, 4), rounding="gptq", tuning_images=CALIBRATE).graph
-        ),
+        "4-bit weights, a tenth 8, GPTQ": lambda: few_bits(0.1),
+        "4-bit weights, a fifth 8, GPTQ": lambda: few_bits(0.2),
+        "4-bit weights, a tenth 8, GPTQ, float activations": lambda: few_bits(0.1, activations=None),
     }
     scored = np.ascontiguousarray(x[CALIBRATE:].transpose(0, 2, 3, 1))
     title = f"MobileNetV2, {CALIBRATE} photographs to calibrate, {len(scored)} others to score"
@@ -116,7 +122,9 @@ def resnet(asked: argparse.Namespace) -> None:
     graph = capture(network, (3, 32, 32))
     ways = {
         "int8": lambda: quantise(graph, images).graph,
-        "4-bit weights, GPTQ": lambda: quantise(graph, images, weights=mixed_widths(graph, 4), rounding="gptq").graph,
+        "4-bit weights, a tenth 8, GPTQ": lambda: (
+            quantise(graph, images, weights=mixed_widths(graph, 4), rounding="gptq").graph
+        ),
     }
     rows("ResNet-20, CIFAR-10, 10,000 test images", graph, ways, test.prepared(), test.labels, 10, asked)
 

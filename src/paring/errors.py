@@ -80,9 +80,13 @@ class OutputError(ParingError, OSError):
 
 
 class TrainingError(ParingError):
-    """Training that cannot go on (the loss is not a number)."""
+    """Training that cannot go on."""
 
     exit_code = 8
+
+
+class DivergenceError(TrainingError):
+    """The loss is not a number any more; of several processes, in all at once."""
 
 
 #: Exit code after Ctrl-C: the step was finished and a checkpoint saved.

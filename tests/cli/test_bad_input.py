@@ -159,8 +159,16 @@ def test_one_error_of_several_processes(paring, pare, idx_folder, monkeypatch):
         assert "paring compress: is the work of one process; found 2 processes" in err
         assert err.startswith("error: process 1: " if number == "1" else "error: paring compress")
     assert slept == [_main._PATIENCE]
+    diverging = ("train", "lenet_300_100", "--data", f"mnist:{idx_folder}", "--optimiser", "sgd", "--rate", 1e30)
+    monkeypatch.delenv("WORLD_SIZE")  # in this one process; its own idea of its rank decides what is said
+    monkeypatch.setattr(_main, "rank", lambda: 1)
+    code, _, err = paring(*diverging, "--out", "x.safetensors")
+    assert (code, len(slept)) == (8, 2)
+    assert err.startswith("error: process 1: lenet_300_100, epoch 1")
+    assert "the loss is not a number" in err
+    monkeypatch.setenv("WORLD_SIZE", "2")
     code, _, err = paring("inspect", "none.pare")  # what each finds out for itself each says at once
-    assert (code, len(slept)) == (4, 1)
+    assert (code, len(slept)) == (4, 2)
     assert err.startswith("error: process 1: none.pare")
     assert paring("inspect", pare)[0] == 0
     assert paring("compress", "--help")[0] == 0

@@ -16,8 +16,10 @@ from paring import __version__
 from paring.cli import compress, cost, demo, distill, evaluate, inspect, report, run, sensitivity, train
 from paring.cli._command import remember
 from paring.cli._output import errors, rank, show_error
-from paring.errors import EXIT_INTERRUPTED, ArgumentError, CheckpointError, ParingError
+from paring.errors import EXIT_INTERRUPTED, ArgumentError, CheckpointError, DivergenceError, ParingError
 
+#: Errors that every process of a training finds out alike.
+_EVERYWHERE = (ArgumentError, CheckpointError, DivergenceError)
 #: Exit code of a fault in Paring itself.
 EXIT_INTERNAL = 70
 #: Seconds for which a further process keeps an error to itself that the first one will have, too.
@@ -97,7 +99,7 @@ def execute(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except ParingError as error:
-        return _failed(str(error), error.exit_code, debug)
+        return _failed(str(error), error.exit_code, debug, isinstance(error, _EVERYWHERE))
     except _UsageError as error:
         if type(error).__name__ == "NoArgsIsHelpError":  # the help has been shown
             return 2
@@ -130,12 +132,12 @@ def _check_alone(words: list[str]) -> None:
         )
 
 
-def _failed(message: str, code: int, debug: bool) -> int:
+def _failed(message: str, code: int, debug: bool, everywhere: bool = False) -> int:
     if debug:
         traceback.print_exc()
-    if rank() and code in (ArgumentError.exit_code, CheckpointError.exit_code):
-        # Every process finds out alike what is wrong with these. The first one says it and ends, and the launcher ends
-        # the others, unless this one is alone with it.
+    if rank() and everywhere:
+        # Every process finds out alike. The first one says it and ends, and the launcher ends the others, unless this
+        # one is alone with it.
         time.sleep(_PATIENCE)
     show_error(f"process {rank()}: {message}" if rank() else message)
     return code

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from paring.errors import DataError, TrainingError
+from paring.errors import DataError, DivergenceError
 from paring.training._batches import Batch, Source, derived_seed
 from paring.training._checkpoint import Clock, Interruption
 from paring.training._loss import Loss, cross_entropy
@@ -112,7 +112,7 @@ def fit(
         the position at the end.
 
     Raises:
-        TrainingError: if the loss is not finite; the last checkpoint is from before.
+        DivergenceError: if the loss is not finite; the last checkpoint is from before.
         KeyboardInterrupt: after Ctrl-C, when the step was finished and saved.
     """
     position = position or Position()
@@ -184,7 +184,7 @@ def _step(stepper: Stepper, batch: Batch, interruption: Interruption, where: str
     loss, asked = world.total([stepper.gradients(batch), float(interruption.asked)])
     loss /= world.size
     if not math.isfinite(loss):
-        raise TrainingError(
+        raise DivergenceError(
             "the loss is not a number",
             where=where,
             found=loss,
