@@ -42,7 +42,7 @@ from paring.runtime import Engine, info
 #: How the published weights want their images.
 CIFAR10 = Preparation(32, 32, 3, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 SETTINGS = training.Settings(
-    epochs=10,
+    epochs=20,
     batch=128,
     rate=0.05,
     nesterov=True,
