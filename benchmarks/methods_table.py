@@ -18,7 +18,7 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,68 +38,6 @@ CIFAR = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 Stage = list[s.Step]
 
 
-def applied(name: str, function: Callable[[nn.Module], Any], **options: Any) -> s.Step:
-    """A step of a method that recipes do not use."""
-
-    def do(state: s.State, _: Mapping[str, Any]) -> s.Change:
-        function(state.network)
-        state.changed()
-        return s.Change(name)
-
-    return s.Step(name, options, do)
-
-
-def clipped(patterns: Mapping[str, float | str], stochastic: bool) -> s.Step:
-    """BinaryConnect with its clipping before each step."""
-
-    def do(state: s.State, _: Mapping[str, Any]) -> s.Change:
-        network = state.network
-        methods.binary_connect(network, patterns, stochastic=stochastic)
-        state.changed()
-        state.hooks.append(lambda number: methods.clip_weights(network))
-        return s.Change("binary weights")
-
-    return s.Step("binary-connect", {"layers": dict(patterns), "stochastic": stochastic}, do)
-
-
-def rounded(weights: int, activations: int) -> s.Step:
-    """DoReFa-Net."""
-
-    def do(network: nn.Module) -> None:
-        methods.dorefa(network, {"*": weights}, keep_scale=True)
-        if activations < 32:
-            methods.quantise_activations(network, activations, high=4.0)
-
-    return applied("dorefa", do, weights=weights, activations=activations)
-
-
-def gradual(keep: float, over: dict[str, Any], steps: int, movement: bool) -> s.Step:
-    """The cubic schedule over two thirds of the tuning, by magnitude or by scores that are trained along."""
-
-    def do(state: s.State, _: Mapping[str, Any]) -> s.Change:
-        if movement:
-            methods.prune_by_movement(state.network, over, bits=16)
-        state.changed()
-        state.hooks.append(methods.Gradual(state.network, over, end=2 * steps // 3, every=10, bits=16))
-        return s.Change("prunes while it is tuned")
-
-    return s.Step("gradual", {"keep": keep, "steps": steps, "movement": movement}, do)
-
-
-def by_taylor(keep: float) -> s.Step:
-    """One-shot pruning by the loss's change to first order on 512 training images."""
-
-    def do(state: s.State, _: Mapping[str, Any]) -> s.Change:
-        batch = state.calibration(512)
-        parts = zip(batch.images.split(64), batch.labels.split(64), strict=True)
-        scores = methods.taylor_scores(state.network, lambda n, b: nn.functional.cross_entropy(n(b[0]), b[1]), parts)
-        methods.prune_by_scores(state.network, scores, keep, together=True, bits=16)
-        state.changed()
-        return s.Change("pruned by Taylor scores")
-
-    return s.Step("taylor", {"keep": keep}, do)
-
-
 def both(inner: dict[str, Any], steps: int) -> dict[str, list[Stage]]:
     """Methods of every network, by row; each stage is tuned after, for so many ``steps``.
 
@@ -109,15 +47,16 @@ def both(inner: dict[str, Any], steps: int) -> dict[str, list[Stage]]:
     def over(amount: Any) -> dict[str, Any]:
         return dict.fromkeys(inner, amount)
 
+    end = 2 * steps // 3  # gradual pruning leaves the rest to settle
     widths = {"*": 4, **dict.fromkeys(ENDS, 8)}
     return {
         "magnitude pruning, 40 % kept": [[s.prune(0.4, bits=16)]],
         "magnitude pruning, 20 % kept": [[s.prune(0.2, bits=16)]],
         f"magnitude pruning, 20 % kept, {LABELS}": [[s.prune(0.2, bits=16)]],
-        "Taylor pruning, 20 % kept": [[by_taylor(0.2)]],
-        "gradual pruning, inner layers to 20 %": [[gradual(0.2, over(0.2), steps, False)]],
-        "movement pruning, inner layers to 20 %": [[gradual(0.2, over(0.2), steps, True)]],
-        "pruning 2:4": [[applied("n-m", lambda n: methods.prune_n_m(n, over("2:4"), bits=16), n=2, m=4)]],
+        "Taylor pruning, 20 % kept": [[s.prune(0.2, score="taylor", bits=16)]],
+        "gradual pruning, inner layers to 20 %": [[s.prune_gradually(over(0.2), end=end, bits=16)]],
+        "movement pruning, inner layers to 20 %": [[s.prune_gradually(over(0.2), end=end, movement=True, bits=16)]],
+        "pruning 2:4": [[s.prune_n_m(over("2:4"), bits=16)]],
         "weight sharing, 16 values": [[s.share({"*": 16})]],
         "Deep Compression: 40 % kept, then 16 values": [[s.prune(0.4, bits=16)], [s.share({"*": 16}, bits=16)]],
         "channels cut to half the MACs": [[s.cut(macs=0.5)]],
@@ -143,9 +82,9 @@ def both(inner: dict[str, Any], steps: int) -> dict[str, list[Stage]]:
             ]
         ],
         "INQ, 5 bits": [[s.round_to_powers({"*": 5}, portion=p)] for p in (0.5, 0.75, 0.875, 1.0)],
-        "DoReFa, 4-bit weights": [[rounded(4, 32)]],
+        "DoReFa, 4-bit weights": [[s.dorefa({"*": 4})]],
         "TWN": [[s.ternarise(over(0.75), per_channel=True)]],
-        "BinaryConnect": [[clipped(over("glorot"), False)]],
+        "BinaryConnect": [[s.binary_connect(over("glorot"))]],
         "BWN": [[s.binarise_weights(over("paper"))]],
         "XNOR-Net": [[s.binarise(over("scaled"))]],
         "BNN": [[s.binarise(over("bnn"))]],
@@ -205,7 +144,7 @@ def measure(network: nn.Module, sets: Any, stages: list[Stage], tuning: s.Step |
     row.setdefault("without", [e for name, e in errors.items() if not name.startswith("tune")][-1])
     row["with"] = 1 - made.steps[-1].stage.test_error if tunable else None
     row["float"] = errors["float"]
-    if stages[0][0].name == "gradual":
+    if stages[0][0].name == "prune-gradually":
         row["without"] = None
     times = [(one.stage.name.startswith("tune"), one.stage.seconds) for one in made.steps[1:]]
     row["seconds"] = sum(t for tuned, t in times if not tuned)

@@ -142,10 +142,11 @@ def test_interrupted_and_resumed_is_the_same_to_the_bit(paring, command, tmp_pat
 
 def test_an_option_that_is_not_the_recipe_s_is_refused(paring, command, tmp_path):
     for words, message in [
-        (["int8", "--epochs", 3], "int8 does not take this option; found '--epochs'; expected --bits or --layers"),
+        (["int8", "-c", 3], "int8 does not take this option; found '--centroids'; expected --bits or --layers"),
+        (["int8", "--epochs", -1], "number of epochs cannot be; found -1"),
         (["int8", "--preset", "quick"], "found '--preset'"),
         (["int8", "--keep", "50%"], "found '--keep'"),
-        (["int8", "-O", "epochs=3"], "found '--option epochs'"),
+        (["int8", "-O", "speed=3"], "found '--option speed'"),
         (["int8", "-O", "rounding"], "cannot read an option"),
         (["int8", "--bits", 9], "width of weights cannot be"),
         (["twn", "-O", "factor=many"], "option has another type; found 'many'; expected float"),
@@ -154,6 +155,9 @@ def test_an_option_that_is_not_the_recipe_s_is_refused(paring, command, tmp_path
         (["hashed", "-k", "4=25%", "-k", "10%"], "takes either an amount for all or one a pattern"),
         (["q-cnn", "-c", "4=8"], "takes one amount for all layers"),
         (["deep-compression", "--bits", 4], "deep-compression does not take this option; found '--bits'"),
+        (["deep-compression", "--epochs", 0], "deep-compression does not take this option; found '--epochs'"),
+        (["deep-compression", "--device", "cuda"], "deep-compression does not take this option; found '--device'"),
+        (["int8", "--device", "toaster"], "no such device here; found toaster"),
         (["xnor"], "no such recipe"),
     ]:
         code, out, err = paring(*command, *words)

@@ -224,6 +224,7 @@ def test_mistakes_are_found_before_anything_is_done(tmp_path, net):
     refused("share of MACs to keep cannot be", "slim", keep=0)
     refused("width of activations cannot be; found 1", "int8", activations=1)
     refused("number of rounds", "slim", rounds=0)
+    refused("rounds go with a share of MACs; found rounds=2 and layers", "slim", rounds=2, layers="conv*")
     refused("number of branches", "slim", branches=-1)
     refused("optimiser cannot be; found 'lion'; expected adam or sgd", "slim", optimiser="lion")
     refused("no such coding", "int8", coding="zip")

@@ -33,6 +33,19 @@ def test_masks_are_copied_and_new_forms_begin_anew():
             assert torch.equal(average.state[name], tensor)
 
 
+def test_what_a_method_keeps_by_now_is_copied_and_statistics_are_averaged():
+    net = nn.Sequential(nn.Linear(8, 8), nn.BatchNorm1d(8))
+    methods.prune_by_movement(net, {"0": 1.0})
+    average = Average(net, 0.9)
+    methods.prune_by_movement(net, {"0": 0.25})
+    before = net[1].running_mean.clone()
+    net[1].running_mean += 1
+    average.update(net, 100)
+    with average.in_place_of(net):
+        assert int(torch.count_nonzero(net[0].weight)) == 16
+        torch.testing.assert_close(net[1].running_mean, before + 1 - 0.9)
+
+
 def test_the_network_gets_its_own_weights_back_to_the_bit():
     net = network()
     average = Average(net, 0.9)

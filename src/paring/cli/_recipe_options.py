@@ -141,7 +141,7 @@ def check_deep_compression(given: dict[str, Any]) -> None:
         ArgumentError: naming the options that there are.
     """
     for name, value in given.items():
-        if value and name not in _ITS_OWN:
+        if value is not None and value != [] and name not in _ITS_OWN:
             raise _foreign(DEEP_COMPRESSION, name, [f"--{option}" for option in (*_ITS_OWN, "effort")])
 
 

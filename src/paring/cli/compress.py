@@ -104,6 +104,10 @@ def compress(
     limit: Limit = None,
     skip_bad_images: SkipBad = False,
     threads: Threads = None,
+    device: Annotated[
+        str,
+        typer.Option("--device", metavar="NAME", help="Where recipes but deep-compression train: cpu, cuda or cuda:1."),
+    ] = "cpu",
     json: Json = False,
 ) -> None:
     """Compress a network by a recipe: train it if it has no weights yet, change it step by step, write the file.
@@ -140,7 +144,7 @@ def compress(
     given = {"preset": preset, "keep": keep, "centroids": centroids, "bits": bits, "layers": layers, "epochs": epochs}
     given |= {"calibrate": calibrate, "augment": augment, "option": option}
     if recipe == DEEP_COMPRESSION:
-        check_deep_compression(given)
+        check_deep_compression(given | {"device": None if device == "cpu" else device})
     threads = checked_threads(threads)
     folder = run or out.with_suffix(".run")
     check_folder(folder, recipe, resume or restart is not None)
@@ -159,7 +163,14 @@ def compress(
         record = run_deep_compression(shop, settings, folder, out, coding, seed, restart, threads)
         original, steps = shop.float_network(folder), [vars(stage) for stage in record.stages]
     else:
-        common = {"effort": effort, "seed": seed, "resume": resume, "restart": restart, "threads": threads}
+        common = {
+            "on": device,
+            "effort": effort,
+            "seed": seed,
+            "resume": resume,
+            "restart": restart,
+            "threads": threads,
+        }
         record, original, steps = _run_steps(shop, recipe, given, folder, output=out, coding=coding, **common)
     outcome, model = judge(out, record, original, shop.test, threads)
     if outcome.error - outcome.error_before > NOTABLE_LOSS:

@@ -19,6 +19,8 @@ from paring.graph import LAYERS, Graph, Node, cost, fold_scale_shift
 from paring.methods import describe, forms, graph_with_forms
 from paring.training import Batch, Clock, derived_seed
 
+#: Options that count steps of a training.
+_IN_STEPS = ("norm_delay", "warmup", "begin", "end")
 #: Operators whose ``weight`` counts as a weight of the network.
 WEIGHTED = (*LAYERS, "integer_conv2d", "integer_linear")
 
@@ -57,11 +59,14 @@ class Step:
     do: Callable[[State, Mapping[str, Any]], Change]
 
     def scaled(self, effort: float) -> Step:
-        """The same with its epochs multiplied, at least one if there were any."""
-        epochs = self.options.get("epochs", 0)
-        if not epochs:
-            return self
-        return replace(self, options={**self.options, "epochs": max(1, round(epochs * effort))})
+        """The same with its epochs multiplied, at least one if there were any, and what is counted in their steps."""
+        changed: dict[str, Any] = {}
+        if epochs := self.options.get("epochs"):
+            changed["epochs"] = max(1, round(epochs * effort))
+        for name in _IN_STEPS:
+            if self.options.get(name):
+                changed[name] = round(self.options[name] * effort)
+        return replace(self, options={**self.options, **changed}) if changed else self
 
     def __str__(self) -> str:
         return ", ".join(f"{key.replace('_', ' ')} {_shown(value)}" for key, value in self.options.items())
@@ -81,6 +86,7 @@ class State:
         place: number and name of the step, unique in the run.
         device: where it trains.
         hooks: called with its number before each step of a training, as the method in hand wants it.
+        once: the same, for the next training alone.
         clock: makes the clock that says when a training's checkpoint is due.
         say: takes a line for people.
         progress: show progress bars on a terminal.
@@ -95,6 +101,7 @@ class State:
     place: str = ""
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     hooks: list[Callable[[int], object]] = field(default_factory=list)
+    once: list[Callable[[int], object]] = field(default_factory=list)
     clock: Callable[[], Clock] = Clock
     say: Callable[[str], None] = print
     progress: bool = True
@@ -119,7 +126,7 @@ class State:
     def changed(self, network: nn.Module | None = None, graph: Graph | None = None) -> None:
         """Another network, or the one in hand changed in place; with its graph where that is known already."""
         if network is not None and network is not self.network:
-            self.network, self.hooks = network, []
+            self.network, self.hooks, self.once = network, [], []
         self.network.eval()
         self._graph = graph
 

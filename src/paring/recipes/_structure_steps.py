@@ -155,6 +155,7 @@ def quantise(
     calibrate: int = 128,
     observer: str = "lp",
     rounding: str = "nearest",
+    per_channel: bool = True,
     correct: bool = True,
     equalised: bool | str | None = None,
     aware: bool = False,
@@ -167,9 +168,11 @@ def quantise(
     Args:
         weights: bits, for all or by patterns.
         activations: bits, or None for weights alone.
-        calibrate: training images that ranges are read off, and rounding and biases fitted to.
+        calibrate: training images that ranges are read off, and rounding and biases fitted to; 0 for none: batch norms
+            tell the ranges (DFQ, Nagel 2019).
         observer: how a range is read.
         rounding: ``nearest``, ``gptq`` or ``adaround``.
+        per_channel: a scale for each output channel, or one for a whole weight.
         correct: correct biases.
         equalised: how channels are brought to like ranges first; None for what the images show.
         aware: give a network that is trained; see :func:`paring.methods.quantisation_aware`.
@@ -181,6 +184,7 @@ def quantise(
         "calibrate": calibrate,
         "observer": observer,
         "rounding": rounding,
+        "per_channel": per_channel,
         "correct": correct,
         "equalised": equalised,
     }
@@ -192,13 +196,13 @@ def quantise(
 def _quantise(state: State, options: Mapping[str, Any]) -> Change:
     ours = ("calibrate", "aware", "norm_delay")
     rest = {name: value for name, value in options.items() if name not in ours}
-    images = state.calibration(options["calibrate"]).images
-    if options.get("aware"):
+    images = state.calibration(options["calibrate"]).images if options["calibrate"] else None
+    if options.get("aware") or images is None:
         unfolded = unfolded_graph_of(state.network, state.shape)
         graph, rest["norms"] = fold_scale_shift(unfolded), norm_statistics(state.network, unfolded)
     else:
         graph = state.graph()
-    made = methods.quantise(graph, images, tuning_images=min(64, len(images)), **rest)
+    made = methods.quantise(graph, images, **rest)
     if options.get("aware"):
         state.changed(methods.quantisation_aware(made, norm_delay=options["norm_delay"]))
     else:

@@ -117,7 +117,7 @@ def _common(state: State) -> dict[str, Any]:
     """What every training of a recipe is given: it goes on from its folder's newest checkpoint, if there is one."""
 
     def before(number: int) -> None:
-        for hook in state.hooks:
+        for hook in (*state.hooks, *state.once):
             hook(number)
 
     return {
@@ -137,6 +137,7 @@ def _common(state: State) -> dict[str, Any]:
 def _done(state: State, outcome: Outcome, settings: Settings) -> Change:
     state.network.to("cpu")
     state.original.to("cpu")
+    state.once.clear()
     state.changed()
     position = outcome.position
     loss = position.last_loss if position.epoch else None

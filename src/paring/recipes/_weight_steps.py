@@ -2,34 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from torch import nn
 
 from paring import methods
 from paring.recipes._steps import Change, State, Step
-
-
-def prune(keep: float | None = None, *, layers: Mapping[str, float] | None = None, bits: int = 32) -> Step:
-    """Zero the weights of smallest magnitude: one threshold for all layers, or a fraction for each pattern.
-
-    Args:
-        keep: fraction of all weights together that stay.
-        layers: pattern to the fraction a layer keeps on its own; these are not in the pool of ``keep``.
-        bits: width of the survivors, 32 or 16.
-    """
-    return Step("prune", {"keep": keep, "layers": dict(layers or {}), "bits": bits}, _prune)
-
-
-def _prune(state: State, options: Mapping[str, Any]) -> Change:
-    own = methods.select(state.network, options["layers"])
-    dropped = methods.prune(state.network, own, bits=options["bits"]) if own else 0
-    if options["keep"] is not None:
-        pool = [name for name in methods.weights(state.network) if name not in own]
-        dropped += methods.prune_global(state.network, options["keep"], pool, bits=options["bits"])
-    state.changed()
-    return Change(f"{dropped:,} weights became zero")
 
 
 def share(layers: Mapping[str, int], *, init: str = "linear", bits: int = 32, penalty: float = 0.0) -> Step:
@@ -126,6 +105,52 @@ def _round(state: State, options: Mapping[str, Any]) -> Change:
     state.changed()
     lines = tuple(f"{name}: {count:,} frozen" for name, count in frozen.items())
     return Change(f"{sum(frozen.values()):,} weights of {len(frozen)} layers are powers of two or zero", lines)
+
+
+def binary_connect(layers: Mapping[str, float | str], *, stochastic: bool = False) -> Step:
+    """BinaryConnect, real weights clipped before each step; arguments as in :func:`paring.methods.binary_connect`."""
+    return Step("binary-connect", {"layers": dict(layers), "stochastic": stochastic}, _binary_connect)
+
+
+def _binary_connect(state: State, options: Mapping[str, Any]) -> Change:
+    network = state.network
+    scales = methods.binary_connect(network, options["layers"], stochastic=options["stochastic"])
+    state.changed()
+    state.hooks.append(lambda number: methods.clip_weights(network))
+    return Change(f"{len(scales)} weights are signs", tuple(f"{name}: H {scale:g}" for name, scale in scales.items()))
+
+
+def dorefa(
+    layers: Mapping[str, int], *, keep_scale: bool = True, activations: int | None = None, high: float = 1.0
+) -> Step:
+    """DoReFa-Net; arguments as in :func:`paring.methods.dorefa` and :func:`paring.methods.quantise_activations`.
+
+    Args:
+        layers: pattern to the width of the weights, 1 to 8 bits; the first and the last layer stay as they are.
+        keep_scale: as there; for networks that were trained as floats.
+        activations: width of what ReLU modules give; None: they stay float.
+        high: where these are cut off.
+    """
+    options = {"layers": dict(layers), "keep_scale": keep_scale, "activations": activations, "high": high}
+    return Step("dorefa", options, _dorefa)
+
+
+def _dorefa(state: State, options: Mapping[str, Any]) -> Change:
+    widths = methods.dorefa(state.network, options["layers"], keep_scale=options["keep_scale"])
+    words, lines = f"{len(widths)} weights have {_range(widths.values())} bits", tuple(widths)
+    if options["activations"] is not None:
+        done = methods.quantise_activations(
+            state.network, options["activations"], high=options["high"], example=state.shape
+        )
+        words += f", {len(done.replaced)} activations {options['activations']}"
+        lines += tuple(str(done).splitlines())
+    state.changed()
+    return Change(words, lines)
+
+
+def _range(numbers: Iterable[int]) -> str:
+    found = sorted(set(numbers))
+    return str(found[0]) if len(found) == 1 else f"{found[0]} to {found[-1]}"
 
 
 def centre_and_clip(state: State) -> None:

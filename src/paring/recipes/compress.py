@@ -113,6 +113,7 @@ def compress(
     check_coding(coding)
     if not effort > 0:
         raise ArgumentError("effort cannot be", found=effort, expected="above 0")
+    place = device(on)
     before = torch.get_num_threads()
     torch.set_num_threads(threads or before)
     torch.set_flush_denormal(True)
@@ -143,7 +144,7 @@ def compress(
             say(f"  {line}")
         chain.open(resume, restart)
         clock = partial(Clock, checkpoint_seconds, checkpoint_steps)
-        state = State(fresh, fresh, train, test, seed=seed, device=device(on), clock=clock, say=say, progress=progress)
+        state = State(fresh, fresh, train, test, seed=seed, device=place, clock=clock, say=say, progress=progress)
         done = chain.run(state)
 
         record = begun(words, name, train, test, title, seed, commands)

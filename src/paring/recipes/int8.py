@@ -36,7 +36,7 @@ def int8(
         subject: the network and the data.
         bits: of the weights, 2 to 8.
         layers: patterns on the layers that become integers; all of them if not given. The others stay float.
-        calibrate: training images that ranges are read off.
+        calibrate: training images that ranges are read off; 0: no image is looked at, batch norms tell (DFQ).
         rounding: ``nearest``, ``gptq`` or ``adaround``; by default ``nearest`` from 6 bits up, ``gptq`` below.
         observer: how ranges are read: ``lp``, ``mse``, ``minmax``, ``percentile`` or ``entropy``.
         activations: bits of what goes between layers, 2 to 8.
@@ -62,6 +62,7 @@ def int8(
     training = subject.tuning(epochs, rate, augment)
     passes = epochs * (subject.images // training[0].options["batch"]) if training else 0
     step = quantise(
+        equalised=None if calibrate else "relu",
         weights=weights,
         activations=activations,
         calibrate=calibrate,

@@ -46,7 +46,7 @@ def slim(
             theirs; the share of MACs is then what comes out.
         spare: patterns on layers that keep all their channels.
         score: of a channel: ``taylor``, ``l1``, ``l2``, ``bn`` or ``random``.
-        rounds: cut and tune so many times, in equal ratios.
+        rounds: cut and tune so many times, in equal ratios; one where layers are named.
         branches: so many residual branches go first, each time the one whose loss the training images feel least; they
             count towards the MACs. Small networks gain by it what narrow layers cannot give.
         calibrate: training images that ``taylor`` and the choice of branches ask the loss about.
@@ -63,6 +63,10 @@ def slim(
         raise ArgumentError("share of MACs to keep cannot be", found=keep, expected="above 0, up to 1")
     if rounds < 1:
         raise ArgumentError("number of rounds cannot be", found=rounds, expected="1 up")
+    if rounds > 1 and layers is not None:
+        raise ArgumentError(
+            "rounds go with a share of MACs", found=f"rounds={rounds} and layers", fix="Name no layers, or one round"
+        )
     if branches < 0:
         raise ArgumentError("number of branches cannot be", found=branches, expected="0 up")
     if optimiser not in _TUNING:

@@ -8,6 +8,9 @@ list; :func:`paring.recipes.compress` puts them there. Patterns on layers' names
 :func:`paring.methods.select`.
 """
 
+from paring.recipes._pruning_steps import prune as prune
+from paring.recipes._pruning_steps import prune_gradually as prune_gradually
+from paring.recipes._pruning_steps import prune_n_m as prune_n_m
 from paring.recipes._steps import Change as Change
 from paring.recipes._steps import State as State
 from paring.recipes._steps import Step as Step
@@ -19,9 +22,10 @@ from paring.recipes._structure_steps import quantise as quantise
 from paring.recipes._training_steps import train as train
 from paring.recipes._training_steps import tune as tune
 from paring.recipes._weight_steps import binarise_weights as binarise_weights
+from paring.recipes._weight_steps import binary_connect as binary_connect
+from paring.recipes._weight_steps import dorefa as dorefa
 from paring.recipes._weight_steps import hash_weights as hash_weights
 from paring.recipes._weight_steps import product_quantise as product_quantise
-from paring.recipes._weight_steps import prune as prune
 from paring.recipes._weight_steps import round_to_powers as round_to_powers
 from paring.recipes._weight_steps import share as share
 from paring.recipes._weight_steps import ternarise as ternarise

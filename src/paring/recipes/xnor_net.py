@@ -1,4 +1,4 @@
-"""XNOR-Net: layers compute with the signs of weights and inputs, 64 products in one instruction.
+"""XNOR-Net: layers compute with the signs of weights and inputs: one bit a weight in the file.
 
 Rastegari, Ordonez, Redmon, Farhadi, "XNOR-Net", ECCV 2016, arXiv 1603.05279, sections 3.2 and 3.3: batch norm, sign,
 binary convolution in the place of each layer. The layers that compute first and last stay real.

@@ -10,14 +10,18 @@ from torch import Tensor, nn
 
 from paring.errors import ArgumentError
 
+#: Buffers of a normalisation that are averaged as parameters are.
+_STATISTICS = ("running_mean", "running_var")
+
 
 class Average:
     """Exponential moving average of a network's state (Polyak, Juditsky 1992; Szegedy et al. 2016, section 8).
 
-    After step ``n`` (from 0) each floating-point tensor ``a`` of the state moves towards the network's ``w``:
-    ``a = d a + (1 - d) w`` with ``d = min(decay, (1 + n) / (10 + n))``, TensorFlow's rule, so that the first random
-    weights are soon forgotten. Other tensors (masks, indices, counters) are copied. A tensor that is new or has
-    another shape begins with the network's present value, so a method may change the network on the way.
+    After step ``n`` (from 0) each floating-point parameter and each running statistic ``a`` of a normalisation moves
+    towards the network's ``w``: ``a = d a + (1 - d) w`` with ``d = min(decay, (1 + n) / (10 + n))``, TensorFlow's rule,
+    so that the first random weights are soon forgotten. Other tensors (masks, indices, counters, the share of weights
+    that a method keeps by now) are copied. A tensor that is new or has another shape begins with the network's present
+    value, so a method may change the network on the way.
 
     Args:
         network: whose state is averaged.
@@ -37,10 +41,12 @@ class Average:
     def update(self, network: nn.Module, step: int) -> None:
         """Take the weights after step ``step`` (from 0) in."""
         share = 1 - min(self.decay, (1 + step) / (10 + step))
+        parameters = {name for name, _ in network.named_parameters(remove_duplicate=False)}
         fresh: dict[str, Tensor] = {}
         for name, tensor in network.state_dict().items():
             mine = self.state.get(name)
-            if mine is None or mine.shape != tensor.shape or not tensor.is_floating_point():
+            moves = tensor.is_floating_point() and (name in parameters or name.rpartition(".")[2] in _STATISTICS)
+            if mine is None or mine.shape != tensor.shape or not moves:
                 fresh[name] = tensor.detach().clone()
             else:
                 fresh[name] = mine.lerp_(tensor, share)
