@@ -6,6 +6,9 @@ expected and what to do about it. The command line prints the message alone and 
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 
 class ParingError(Exception):
     """Base of every error Paring raises on purpose.
@@ -41,6 +44,11 @@ class ParingError(Exception):
             parts.append(f"expected {expected}")
         text = "; ".join(parts)
         super().__init__(f"{text}. {fix}." if fix else f"{text}.")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Made anew of its parts where a process hands it to another; of its message it would end in two full stops."""
+        parts = {key: getattr(self, key) for key in ("where", "found", "expected", "fix")}
+        return partial(type(self), **parts), (self.what,)
 
 
 class ArgumentError(ParingError, ValueError):

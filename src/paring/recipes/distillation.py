@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,8 @@ import torch
 from torch import nn
 
 from paring.data import Dataset
-from paring.errors import ArgumentError, ParingError
+from paring.errors import ArgumentError
 from paring.training import (
-    CachedLogits,
     Hints,
     Loss,
     Outcome,
@@ -77,13 +75,14 @@ def distil(
         identity: what else the result depends on; the teachers and the loss are added to it.
         caching: called with (images done, images in all) while the cache is computed.
         warn: takes the warning about a cache and distorted images.
-        world: where this process computes, and with whom; found out if not given. The first one computes the cache.
+        world: where this process computes, and with whom; found out if not given.
         options: passed on to :func:`paring.training.run`.
 
     Raises:
         ArgumentError: if a number cannot be, teachers and student answer differently, mixup meets a cache, or hints
             come with an ensemble.
-        CheckpointError: if the cache is of other data or other teachers.
+        CheckpointError: if the cache is of other data or other teachers, or on a disk that not all processes see.
+        TrainingError: as of any training; if another process is gone while the cache is made.
     """
     if not 0 <= hard_weight <= 1:
         raise ArgumentError("weight of the labels cannot be", found=hard_weight, expected="0 to 1")
@@ -95,7 +94,7 @@ def distil(
     world = world or join(folder=Path(folder))
     if cache is not None:
         _check_undistorted(settings, warn)
-        known = _cached(world, partial(cached_logits, Path(cache), teachers, data, dtype=cache_dtype), caching)
+        known = cached_logits(Path(cache), teachers, data, dtype=cache_dtype, progress=caching, world=world)
     loss: Loss = distillation(known, temperature, 1 - hard_weight, settings.smoothing, average=average)
     if hints:
         loss = Hints(loss, student, teachers[0], hints, _images(data), hint_weight)
@@ -110,22 +109,6 @@ def distil(
     }
     every = {**(identity or {}), "distillation": taught}
     return run(student, source, settings, folder=folder, loss=loss, identity=every, world=world, **options)
-
-
-def _cached(
-    world: World, computed: Callable[..., CachedLogits], progress: Callable[[int, int], None] | None
-) -> CachedLogits:
-    """The cache, which the first process makes and every one opens."""
-    trouble = None
-    if world.main:
-        try:
-            computed(progress=progress)
-        except ParingError as error:
-            trouble = error
-    trouble = world.shared(trouble)
-    if trouble is not None:
-        raise trouble
-    return computed()
 
 
 def _images(data: Dataset) -> torch.Tensor:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import math
-import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,8 @@ from paring.errors import ArgumentError, CheckpointError, TrainingError
 from paring.training._batches import Batch
 from paring.training._checkpoint import differences
 from paring.training._distillation_cache_file import DTYPES, Writer, read
+from paring.training._world import World, device_of, together
 
-#: Seconds after which the rows in hand are pushed to the disk.
-_FLUSH = 2.0
 #: How far a kept logit may be from what the teacher says now, relative to 1 + the largest: half precision, and the
 #: order in which another machine adds.
 _AGREE = 2e-3
@@ -87,6 +87,7 @@ def cached_logits(
     dtype: str = "F32",
     batch: int = 256,
     progress: Callable[[int, int], None] | None = None,
+    world: World | None = None,
 ) -> CachedLogits:
     """What these networks answer to these images: from the file, or computed and written to it.
 
@@ -94,27 +95,54 @@ def cached_logits(
     (hashes of architecture and of weights) it is. While it is made it is called ``FILE.partial``; a run that was
     killed goes on after the last whole batch it left.
 
+    Several processes take its batches in turn, and the first one writes what all computed: the batches, and so the
+    bytes, are those of one process. None waits for another longer than a batch takes.
+
     Args:
         path: the file, ``(images, members, classes)``, in the data's order.
         networks: one teacher, or an ensemble's members; put into eval mode.
         data: the images to be learnt from; ``batch.indices`` later count in it.
         dtype: ``F32``, or ``F16`` for half the size and three significant digits.
         batch: images at once.
-        progress: called with (images done, images in all).
+        progress: called with (images done, images in all), in the first process.
+        world: the processes that share the work, each of which calls this function; this one alone if not given. All
+            need to see the finished file.
 
     Raises:
         CheckpointError: if the file is damaged, or of other data or another teacher, with all differences by name.
         ArgumentError: if there is no network or no such dtype.
-        TrainingError: if a logit is not finite, or beyond the range of ``F16``.
+        TrainingError: if a logit is not finite, or beyond the range of ``F16``; or another process is gone.
         OutputError: if it cannot be written.
     """
     if not networks:
         raise ArgumentError("distillation needs a teacher", found="none")
     if dtype not in DTYPES:
         raise ArgumentError("unknown type of cached logits", found=repr(dtype), expected=" or ".join(DTYPES))
-    words = identity(networks, data) | {"dtype": dtype}
-    if not path.exists():
-        _write(path, networks, data, dtype, words, batch, progress)
+    words, world = identity(networks, data) | {"dtype": dtype}, world or World(torch.device("cpu"))
+    done = [0]  # images, for the error of a process that is left alone
+
+    def count(images: int, total: int) -> None:
+        done[0] = images
+        if progress and world.main:
+            progress(images, total)
+
+    with together(world, lambda: f"{path}, image {done[0]:,} of {len(data):,}"):
+        if not world.shared(path.exists()):
+            _write(path, networks, data, dtype, words, batch, count, world)
+        return world.agreed(partial(_opened, path, networks, data, words, world))
+
+
+def _opened(
+    path: Path, networks: Sequence[nn.Module], data: Dataset, words: dict[str, Any], world: World
+) -> CachedLogits:
+    """The file, once it is there, checked against what it should be of."""
+    if not world.main and not path.exists():
+        raise CheckpointError(
+            "cached logits are not where every process can read them",
+            where=path,
+            found=f"none for process {world.rank} of {world.size}",
+            fix="Name a file on a disk that all machines share, or copy it to the same place on each",
+        )
     cache = CachedLogits(path)
     if changed := differences(cache.words, words):
         raise CheckpointError(
@@ -170,32 +198,43 @@ def _write(
     dtype: str,
     words: dict[str, Any],
     batch: int,
-    progress: Callable[[int, int], None] | None,
+    progress: Callable[[int, int], None],
+    world: World,
 ) -> None:
-    """Compute every row that is not there yet, then give the file its name."""
-    classes = _ask(networks, data, 0, 1).shape[-1]
+    """Compute every row that is not there yet, then give the file its name.
+
+    The processes take turns batch by batch, rather than a long stretch each: so the file only ever grows at its end,
+    a killed run can go on with another number of processes, and nobody waits for long.
+    """
+    classes = world.agreed(lambda: _ask(networks, data, 0, 1).shape[-1])
     writer = Writer(path, (len(data), len(networks), classes), dtype, words)
-    done = writer.rows(batch)
-    flushed = time.monotonic()
-    with writer.open(done) as file:
-        for start in range(done, len(data), batch):
-            with np.errstate(over="ignore"):  # found below
-                rows = _ask(networks, data, start, start + batch).astype(DTYPES[dtype])
-            _check_finite(rows, dtype, start)
-            file.write(rows.tobytes())
-            if time.monotonic() - flushed > _FLUSH:
-                file.flush()
-                flushed = time.monotonic()
-            if progress:
-                progress(min(start + batch, len(data)), len(data))
-    writer.finish()
+    done = world.shared(writer.rows(batch))
+    file = world.agreed(lambda: writer.open(done) if world.main else None)
+    with file or nullcontext():
+        for start in range(done, len(data), batch * world.size):
+            mine = start + world.rank * batch
+            own = world.agreed(partial(_rows, networks, data, dtype, mine, mine + batch))
+            every = np.concatenate([rows for rows in world.gathered(own) if rows is not None])
+            world.agreed(partial(writer.append, file, every) if file else lambda: None)
+            progress(start + len(every), len(data))
+    world.agreed(writer.finish if world.main else lambda: None)
+
+
+def _rows(networks: Sequence[nn.Module], data: Dataset, dtype: str, start: int, stop: int) -> np.ndarray | None:
+    """Logits of a batch as they are kept; ``None`` behind the last image, where this process has no batch left."""
+    if start >= len(data):
+        return None
+    with np.errstate(over="ignore"):  # found by the check
+        rows = _ask(networks, data, start, stop).astype(DTYPES[dtype])
+    _check_finite(rows, dtype, start)
+    return rows
 
 
 @torch.no_grad()
 def _ask(networks: Sequence[nn.Module], data: Dataset, start: int, stop: int) -> np.ndarray:
     """Logits of images ``start .. stop - 1``, float32 ``(images, members, classes)``."""
     images = torch.from_numpy(np.ascontiguousarray(data.prepared(start, stop).transpose(0, 3, 1, 2)))
-    answers = [network.eval()(images.to(_device(network))).float().cpu().numpy() for network in networks]
+    answers = [network.eval()(images.to(device_of(network))).float().cpu().numpy() for network in networks]
     if len({answer.shape for answer in answers}) > 1:
         raise ArgumentError(
             "teachers of an ensemble answer differently",
@@ -203,10 +242,6 @@ def _ask(networks: Sequence[nn.Module], data: Dataset, start: int, stop: int) ->
             expected="equal shapes",
         )
     return np.stack(answers, 1)
-
-
-def _device(network: nn.Module) -> torch.device:
-    return next((tensor.device for tensor in network.parameters()), torch.device("cpu"))
 
 
 def _check_finite(rows: np.ndarray, dtype: str, start: int) -> None:

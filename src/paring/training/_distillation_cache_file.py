@@ -8,6 +8,7 @@ the finished file; it is read here as a memory map, a batch's rows at a time.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import math
 import os
@@ -76,17 +77,26 @@ class Writer:
             return 0
         return min(found, self.shape[0]) // whole * whole
 
-    def open(self, rows: int) -> BinaryIO:
-        """The partial file, cut after ``rows`` rows, to append to."""
+    def open(self, rows: int) -> io.FileIO:
+        """The partial file, cut after ``rows`` rows, to append to; unbuffered, so that a kill loses no whole batch."""
         try:
             if rows == 0:
                 self.partial.write_bytes(self._head)
-            file = open(self.partial, "r+b")  # noqa: SIM115 - the caller closes it
+            file = open(self.partial, "r+b", buffering=0)  # noqa: SIM115 - the caller closes it
             file.truncate(len(self._head) + rows * self._row)
             file.seek(0, os.SEEK_END)
         except OSError as error:
             raise OutputError("cannot write", where=self.partial, found=error.strerror) from error
         return file
+
+    def append(self, file: io.FileIO, rows: np.ndarray) -> None:
+        """Write rows of the file's type behind those that are there."""
+        left = memoryview(rows.tobytes())
+        try:
+            while left:  # a disk that fills up takes a part
+                left = left[file.write(left) :]
+        except OSError as error:
+            raise OutputError("cannot write", where=self.partial, found=error.strerror) from error
 
     def finish(self) -> None:
         """Put the digest in and the file in its place."""

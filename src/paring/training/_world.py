@@ -7,6 +7,7 @@ process, or where a tracker is asked for.
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import threading
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -25,6 +26,8 @@ from paring.errors import ArgumentError, ParingError, TrainingError
 TIMEOUT = 600.0
 #: What gloo and NCCL say of a process that does not answer.
 _GONE = ("gloo", "closed by peer", "reset by peer", "NCCL", "Timed out waiting")
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,31 @@ class World:
         held = [value]
         torch.distributed.broadcast_object_list(held, src=0)
         return held[0]
+
+    def gathered(self, value: Any) -> list[Any]:
+        """Every process's ``value``, in their order, in every process; every process must call it."""
+        if self.size == 1:
+            return [value]
+        held: list[Any] = [None] * self.size
+        torch.distributed.all_gather_object(held, value)
+        return held
+
+    def agreed(self, work: Callable[[], _T]) -> _T:
+        """What ``work`` gives in this process, once it went well in all of them; every process must call it.
+
+        Raises:
+            ParingError: in every process, that of the first one whose ``work`` raised one.
+        """
+        found: Any = None
+        trouble: ParingError | None = None
+        try:
+            found = work()
+        except ParingError as error:
+            trouble = error
+        first = next((error for error in self.gathered(trouble) if error is not None), None)
+        if first is not None:
+            raise first
+        return found
 
     def wrapped(self, module: nn.Module) -> nn.Module:
         """``module`` with its gradients averaged over the processes after every backward pass."""
@@ -160,7 +188,15 @@ def join(name: str | None = None, *, timeout: float = TIMEOUT, tracker: str = ""
     accelerator = Accelerator(cpu=plain.type == "cpu", kwargs_handlers=handlers, **more)
     # An index on --device would put every process on one GPU, so each takes the one of its launcher.
     place = accelerator.device if accelerator.num_processes > 1 else plain
+    if accelerator.num_processes > 1:
+        # A group that the interpreter tears down now and then aborts a process whose work is done.
+        atexit.register(_leave)
     return World(place, accelerator.process_index, accelerator.num_processes, accelerator)
+
+
+def _leave() -> None:
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def _check_tracker(name: str) -> None:
@@ -172,5 +208,5 @@ def _check_tracker(name: str) -> None:
     known = [kind.value for kind in LoggerType if kind != LoggerType.ALL]
     if name not in known:
         raise ArgumentError("unknown tracker", found=repr(name), expected=" or ".join(known))
-    if name not in get_available_trackers():
+    if name not in [kind.value for kind in get_available_trackers()]:
         raise ParingError("tracker is not installed", where=name, fix=f"Install it with: pip install {name}")
