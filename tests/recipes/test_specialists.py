@@ -1,5 +1,7 @@
 """The whole way, on twelve-pixel pictures of six classes in three confusable pairs."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -145,3 +147,46 @@ def test_conditional_accuracy_against_a_loop():
     right = [max(inside, key=row.__getitem__) == label for row, label in rows if label in inside]
     found = training.conditional_accuracy(torch.from_numpy(answers), labels, inside)
     assert found == pytest.approx(np.mean(right))
+
+
+class Elsewhere(nn.Module):
+    """Lives on torch's device without memory, the only one beside the processor that every machine has; it answers on
+    the processor, as nothing comes back from there."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1, device="meta"))
+        self.seen = []
+
+    def forward(self, images):
+        self.seen.append((images.device.type, len(images)))
+        return torch.arange(3.0).repeat(len(images), 1)
+
+
+def test_images_go_to_where_the_network_is():
+    network, data = Elsewhere(), pictures("train", 10, 0)
+    wanted = torch.arange(3.0).double().softmax(0).repeat(10, 1)
+    found = np.concatenate(list(predictions(network, data, size=6)))
+    np.testing.assert_allclose(found, wanted.numpy(), rtol=1e-12)
+    assert network.seen == [("meta", 6), ("meta", 4)]
+    found = training.Specialists(network, []).probabilities(prepared(data), size=7)
+    torch.testing.assert_close(found, wanted)
+    assert network.seen[2:] == [("meta", 7), ("meta", 3)]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no GPU")
+def test_a_generalist_on_a_gpu_gets_its_specialists_there(problem, tmp_path):
+    network, train, test = problem
+    there = copy.deepcopy(network).cuda()
+    team = specialists(there, train, tmp_path, say=str, **OPTIONS)
+    assert all(p.device.type == "cuda" for member in team.members for p in member.network.parameters())
+    assert team.classes == [(0, 1), (2, 3), (4, 5)]
+    x = prepared(test)
+    found, again = team.probabilities(x, top=2), team.probabilities(x.cuda(), top=2)
+    assert found.device.type == again.device.type == "cpu"
+    torch.testing.assert_close(found, again)
+    for member in team.members:
+        member.network.cpu()
+    torch.testing.assert_close(
+        training.Specialists(network, team.members).probabilities(x, top=2), found, atol=1e-3, rtol=0
+    )

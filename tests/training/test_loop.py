@@ -193,3 +193,34 @@ def test_distillation_is_its_formula():
 def test_what_cannot_be_is_refused(call):
     with pytest.raises(ArgumentError):
         call()
+
+
+def test_batches_go_to_where_the_network_is():
+    """Judged on torch's device without memory, which every machine has; no step can be finished there."""
+    net, seen = network().to("meta"), []
+
+    class Stop(Exception):
+        pass
+
+    def loss(given, batch):
+        assert given is net
+        seen.extend(part.device.type for part in batch[:3])
+        raise Stop
+
+    with pytest.raises(Stop):
+        training.fit(net, batches(), training.optimiser(net.parameters(), "sgd"), epochs=1, loss=loss)
+    assert seen == ["meta"] * 3
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no GPU")
+def test_a_network_on_a_gpu_is_trained_there():
+    found = []
+    for device in ("cpu", "cuda"):
+        net = network()
+        net[3].p = 0.0
+        net.to(device)
+        training.fit(net, batches(), training.optimiser(net.parameters(), "sgd"), epochs=1, progress=False)
+        assert all(p.device.type == device for p in net.parameters())
+        found.append(net.cpu().state_dict().values())
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)

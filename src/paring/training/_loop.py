@@ -88,7 +88,7 @@ def fit(
     on from its checkpoint computes the same bits as one that is not (with the same number of threads).
 
     Args:
-        network: trained in place; in training mode afterwards.
+        network: trained in place, on the device where its parameters are; in training mode afterwards.
         batches: the data; with several processes, this one's share.
         optimiser: over the network's parameters; its groups' present rates are the base rates.
         epochs: passes over the data.
@@ -96,7 +96,7 @@ def fit(
         schedule: name of a learning-rate schedule (see :func:`rate`), or a function ``(step, total) -> factor``.
         warmup: steps of linear rise of the rate, for a named schedule.
         loss: the loss; plain cross-entropy if not given.
-        stepper: what one step does; a plain one with ``loss`` if not given.
+        stepper: what one step does, and on which device; a plain one with ``loss`` if not given.
         before_step: called with the step's number in the whole training, from 0, before its forward pass.
         after_step: called with the same number after the optimiser's step.
         after_epoch: called when an epoch is complete and after the last step, before a checkpoint of that moment.
@@ -116,7 +116,8 @@ def fit(
         KeyboardInterrupt: after Ctrl-C, when the step was finished and saved.
     """
     position = position or Position()
-    stepper = stepper or Stepper(network, loss or cross_entropy(), optimiser)
+    if stepper is None:
+        stepper = Stepper(network, loss or cross_entropy(), optimiser, world=World(device_of(network)))
     base = [group["lr"] for group in optimiser.param_groups]
     total = epochs * len(batches) if steps is None else min(steps, epochs * len(batches))
     end = total if until is None else min(total, until * len(batches))

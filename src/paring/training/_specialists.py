@@ -13,12 +13,13 @@ from torch.nn import functional as F
 from paring.errors import ArgumentError
 from paring.training._specialists_combine import active_specialists, combine
 from paring.training._specialists_network import check_classes
+from paring.training._world import device_of
 
 
 def probabilities(
     network: nn.Module, images: Tensor, *, size: int = 500, temperature: float = 1.0, raise_last: float = 0.0
 ) -> Tensor:
-    """A network's softmax, in float64.
+    """A network's softmax, in float64 on the processor, wherever network and images are.
 
     Args:
         network: answers with logits; run in eval mode, its mode is put back afterwards.
@@ -30,13 +31,14 @@ def probabilities(
     Returns:
         float64 ``(N, C)``.
     """
-    was = network.training
+    was, device = network.training, device_of(network)
     network.eval()
     rows = []
     try:
         with torch.no_grad():
             for start in range(0, len(images), size):
-                logits = network(images[start : start + size]).double()
+                # First to the processor: not every device has float64.
+                logits = network(images[start : start + size].to(device)).cpu().double()
                 if raise_last:
                     logits = logits + F.one_hot(torch.tensor(logits.shape[1] - 1), logits.shape[1]) * raise_last
                 rows.append(F.softmax(logits / temperature, 1))
@@ -84,7 +86,7 @@ class Specialists:
         return [member.classes for member in self.members]
 
     def probabilities(self, images: Tensor, *, top: int = 1, size: int = 500) -> Tensor:
-        """Combined probabilities of all classes, float64 ``(N, C)``.
+        """Combined probabilities of all classes, float64 ``(N, C)`` on the processor.
 
         Args:
             images: prepared ``(N, channels, H, W)``.
@@ -109,8 +111,9 @@ class Specialists:
             answers = []
             for number, member in enumerate(self.members):
                 rows = general.new_zeros(len(some), len(member.classes) + 1)
-                if bool(active[:, number].any()):
-                    rows[active[:, number]] = member.probabilities(some[active[:, number]], size)
+                mine = active[:, number]
+                if bool(mine.any()):
+                    rows[mine] = member.probabilities(some[mine.to(some.device)], size)
                 answers.append(rows)
             yield combine(general, answers, self.classes, active).probabilities
 

@@ -15,6 +15,7 @@ row can be that, so one of two stands for it at the start of training:
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 
 import torch
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from paring.errors import ArgumentError
+from paring.training._world import device_of
 
 #: Weight of the ridge that draws the dustbin's row to its start, per image; keeps separable images finite.
 _RIDGE = 1e-3
@@ -41,13 +43,15 @@ def specialise(generalist: nn.Module, classes: Sequence[int], images: Tensor) ->
             the dustbin's row fitted to them, so a few hundred are better than one.
 
     Returns:
-        the network, ``(N, m + 1)`` logits, in eval mode. Its first m logits are the generalist's.
+        the network, ``(N, m + 1)`` logits, in eval mode, on the generalist's device. Its first m logits are the
+        generalist's.
 
     Raises:
         ArgumentError: if the classes cannot be, no fully connected or 1x1 convolution layer gives the logits, or
             something behind that layer mixes the classes.
     """
     network = copy.deepcopy(generalist).eval()
+    images = images.to(device_of(network))
     name, wanted, features = _watch(network, images)
     head = network.get_submodule(name)
     assert isinstance(head, (nn.Linear, nn.Conv1d, nn.Conv2d))
@@ -124,7 +128,7 @@ def _watch(network: nn.Module, images: Tensor) -> tuple[str, Tensor, Tensor | No
     ]
     try:
         with torch.no_grad():
-            answers = network(images)
+            answers = network(images.to(device_of(network)))
     finally:
         for hook in hooks:
             hook.remove()
@@ -160,15 +164,16 @@ def dustbin_row(
         row of the shape of ``weight[0]`` and bias, a scalar tensor.
     """
     outside = [c for c in range(len(weight)) if c not in set(inside)]
-    row, offset = weight[outside].mean(0), bias[outside].mean() + torch.tensor(float(len(outside))).log()
+    row, offset = weight[outside].mean(0), bias[outside].mean() + math.log(len(outside))
     if features is None:
         return row, offset.to(bias.dtype)
-    h = F.pad(features.double(), (0, 1), value=1.0)
-    rows = torch.cat([weight.flatten(1), bias[:, None]], 1).double()
+    # On the processor, for not every device has float64.
+    h = F.pad(features.cpu().double(), (0, 1), value=1.0)
+    rows = torch.cat([weight.flatten(1), bias[:, None]], 1).cpu().double()
     logits = h @ rows.T
     threshold, mass = logits[:, inside].logsumexp(1), logits.softmax(1)[:, outside].sum(1)
-    start = torch.cat([row.flatten().double(), offset.double()[None]])
-    fitted = _logistic(h, mass, threshold, start).to(weight.dtype)
+    start = torch.cat([row.flatten(), offset[None]]).cpu().double()
+    fitted = _logistic(h, mass, threshold, start).to(weight.device, weight.dtype)
     return fitted[:-1].view_as(row), fitted[-1].to(bias.dtype)
 
 
