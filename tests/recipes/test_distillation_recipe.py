@@ -101,3 +101,28 @@ def test_bad_input_is_refused_before_any_work(tmp_path):
     refused("weight of the labels", [network(1)], hard_weight=-0.1, **cache)
     refused("hints come from one teacher", [network(1), network(3)], hints={"0": "0"}, **cache)
     refused("needs a teacher", [], **cache)
+
+
+def test_hints_name_layers_of_a_teacher_with_its_own_normalisation(tmp_path):
+    """Judged by a teacher without a wrapper, whose pixels are brought to its normalisation by hand."""
+    data, net = dataset(), network(1).eval()
+    own = Preparation(6, 6, 1, (0.4,), (0.2,))
+    wrapped = recipes.teacher(net, HERE, own=own)
+    assert wrapped is not net
+    student, hints = network(2), {"1": "1"}
+    images = torch.from_numpy(data.prepared(0, 4).transpose(0, 3, 1, 2).copy())
+    loss = training.Hints(None, student, wrapped, hints, images, named=wrapped.network)
+    batch = training.Batch(images, torch.from_numpy(data.labels[:4]), torch.arange(4))
+    theirs = torch.from_numpy((data.images[:4].transpose(0, 3, 1, 2) / 255 - 0.4) / 0.2).float()
+    with torch.no_grad():
+        guided, hinted = student[:2](images), net[:2](theirs)
+        weight, bias = loss.regressors[0].weight[:, :, 0, 0], loss.regressors[0].bias
+        answer = torch.einsum("kc,ncyx->nkyx", weight, guided) + bias[:, None, None]
+        judge = ((hinted - answer) ** 2).mean() / 2
+    torch.testing.assert_close(loss(student, batch), judge, rtol=1e-4, atol=1e-6)
+
+    options = {"folder": tmp_path / "run", "progress": False}
+    with pytest.raises(ArgumentError, match="teacher has no such layer; found '11'; expected 1"):
+        recipes.distil(student, source(data), SETTINGS, [wrapped], data, hints={"1": "11"}, **options)
+    outcome = recipes.distil(student, source(data), SETTINGS, [wrapped], data, hints=hints, **options)
+    assert outcome.steps == 3

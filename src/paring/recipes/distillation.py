@@ -17,6 +17,7 @@ from torch import nn
 
 from paring.data import Dataset
 from paring.errors import ArgumentError
+from paring.recipes._teachers import Renormalised
 from paring.training import (
     Hints,
     Loss,
@@ -97,7 +98,8 @@ def distil(
         known = cached_logits(Path(cache), teachers, data, dtype=cache_dtype, progress=caching, world=world)
     loss: Loss = distillation(known, temperature, 1 - hard_weight, settings.smoothing, average=average)
     if hints:
-        loss = Hints(loss, student, teachers[0], hints, _images(data), hint_weight)
+        named = teachers[0].network if isinstance(teachers[0], Renormalised) else None  # layers are the network's own
+        loss = Hints(loss, student, teachers[0], hints, _images(data), hint_weight, named=named)
     taught = {
         "temperature": temperature if math.isfinite(temperature) else "inf",
         "hard_weight": hard_weight,

@@ -37,6 +37,8 @@ class Hints(nn.Module):
         layers: path of a layer of the student to that of a layer of the teacher, as ``named_modules`` has them.
         images: a few prepared images ``(N, C, H, W)``, to measure the layers with.
         weight: of all hints together, positive.
+        named: the part of the teacher whose layers are meant, such as the network that a wrapper calls after it has
+            brought images to that network's normalisation; the teacher itself if not given.
 
     Raises:
         ArgumentError: if a layer does not exist (with the nearest names), does not run exactly once, or two layers'
@@ -51,6 +53,8 @@ class Hints(nn.Module):
         layers: Mapping[str, str],
         images: Tensor,
         weight: float = 1.0,
+        *,
+        named: nn.Module | None = None,
     ) -> None:
         super().__init__()
         if not 0 < weight < float("inf"):
@@ -60,17 +64,18 @@ class Hints(nn.Module):
         if student is teacher:
             raise ArgumentError("a network cannot be its own teacher", fix="Give the loss a copy of it")
         self.layers, self.weight = dict(layers), weight
-        self._unregistered = (loss, teacher)  # a tuple, so that neither becomes a part of this module
-        guided = _measured(student, list(self.layers), images, "student")
-        hinted = _measured(teacher, list(self.layers.values()), images, "teacher")
+        named = teacher if named is None else named
+        self._unregistered = (loss, teacher, named)  # a tuple, so that none becomes a part of this module
+        guided = _measured(student, student, list(self.layers), images, "student")
+        hinted = _measured(teacher, named, list(self.layers.values()), images, "teacher")
         self.regressors = nn.ModuleList(
             _regressor(guided[ours], hinted[theirs], f"{ours}={theirs}") for ours, theirs in self.layers.items()
         )
 
     def forward(self, network: nn.Module, batch: Batch) -> Tensor:
         """The loss of a batch."""
-        loss, teacher = self._unregistered
-        with watched(network, list(self.layers)) as guided, watched(teacher, list(self.layers.values())) as hinted:
+        loss, teacher, named = self._unregistered
+        with watched(network, list(self.layers)) as guided, watched(named, list(self.layers.values())) as hinted:
             if loss is None:
                 network(batch.images)
                 total = batch.images.new_zeros(())
@@ -99,9 +104,11 @@ def watched(network: nn.Module, paths: list[str]) -> Iterator[dict[str, list[Ten
         yield found
 
 
-def _measured(network: nn.Module, paths: list[str], images: Tensor, whose: str) -> dict[str, torch.Size]:
-    """Shape of what each layer gives out for ``images``."""
-    known = [path for path, _ in network.named_modules() if path and "parametrizations" not in path.split(".")]
+def _measured(
+    network: nn.Module, named: nn.Module, paths: list[str], images: Tensor, whose: str
+) -> dict[str, torch.Size]:
+    """Shape of what each layer of ``named``, a part of the network, gives out for ``images``."""
+    known = [path for path, _ in named.named_modules() if path and "parametrizations" not in path.split(".")]
     for path in paths:
         if path not in known:
             near = get_close_matches(path, known, 3, cutoff=0.4) or known[:3]
@@ -110,7 +117,7 @@ def _measured(network: nn.Module, paths: list[str], images: Tensor, whose: str) 
     network.eval()
     device = next((tensor.device for tensor in network.parameters()), images.device)
     try:
-        with torch.no_grad(), watched(network, paths) as found:
+        with torch.no_grad(), watched(named, paths) as found:
             network(images.to(device))
     finally:
         for module, training in was.items():
