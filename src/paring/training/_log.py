@@ -81,5 +81,6 @@ class Tracker:
 
     def close(self) -> None:
         """Let the tracker write what it holds back."""
-        if self.accelerator is not None:
-            self.accelerator.end_training()
+        # Not Accelerate's end_training: it also closes the process group, which the processes still talk over.
+        for tracker in [] if self.accelerator is None else self.accelerator.trackers:
+            tracker.finish()

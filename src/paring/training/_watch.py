@@ -93,7 +93,9 @@ class Watcher:
         self.record.history.append(entry)
         self.log.write("epoch", {**{n: v for n, v in entry.items() if n != "score"}, **self.score})
         if self.tracker:
-            self.tracker.write(last.number + 1, {"train_loss": mean, **self.score})
+            # Names of their own: a tracker has one curve a name, and "loss" is that of the steps.
+            scores = {f"test_{name}": value for name, value in self.score.items()}
+            self.tracker.write(last.number + 1, {"train_loss": mean, **scores})
         if self.world.main:
             self._write()
 
