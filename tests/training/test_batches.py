@@ -39,6 +39,21 @@ def test_the_order_depends_on_seed_and_epoch_alone(augment):
     assert [y.tolist() for _, y, *_ in make(seed=2)[0].epoch(2)] != [y for _, y in first]
 
 
+@pytest.mark.parametrize("augment", ["none", "strong", "flip,pca,erase", "cifar"])
+@pytest.mark.parametrize("device", ["meta", "cuda"])
+def test_images_are_augmented_on_the_device(augment, device):
+    """torch's meta device computes shapes only, and refuses every sum with a tensor from elsewhere."""
+    if device == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no GPU here")
+    there, here = (make(augment=augment, device=where)[0] for where in (device, "cpu"))
+    for given, expected in zip(there.epoch(1, 2), here.epoch(1, 2), strict=True):
+        assert given.images.device.type == device
+        assert given.images.shape == expected.images.shape
+        assert torch.equal(given.indices, expected.indices)
+        if device == "cuda":
+            torch.testing.assert_close(given.images.cpu(), expected.images, rtol=1e-4, atol=1e-4)
+
+
 def test_channels_last_changes_the_layout_only():
     plain, layout = make(augment="light")[0], make(augment="light", channels_last=True)[0]
     for (a, *_), (b, *_) in zip(plain.epoch(0), layout.epoch(0), strict=True):

@@ -87,6 +87,19 @@ def test_processes_see_the_slices_of_what_one_sees(shards):
         torch.testing.assert_close(torch.cat([part.images for part in parts]), batch.images, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("device", ["meta", "cuda"])
+def test_images_are_augmented_on_the_device(photographs, device):
+    """As of Batches: the meta device refuses every sum with a tensor from elsewhere."""
+    if device == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no GPU here")
+    there, here = (stream(photographs, augment="imagenet,colour,erase", device=where) for where in (device, "cpu"))
+    for given, expected in zip(there.epoch(0), here.epoch(0), strict=True):
+        assert given.images.device.type == device
+        assert given.images.shape == expected.images.shape
+        if device == "cuda":
+            torch.testing.assert_close(given.images.cpu(), expected.images, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_without_a_cut_a_stream_gives_what_memory_gives(shards, workers):
     """The judge is the set decoded into memory, normalised by the runtime."""

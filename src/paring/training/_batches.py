@@ -109,6 +109,13 @@ class _Slices:
             yield Batch(*(None if part is None else part[rows] for part in batch))  # type: ignore[arg-type]
 
 
+def moved(images: Tensor, device: torch.device) -> Tensor:
+    """8-bit images on a device; to a GPU out of pinned memory, so that nobody waits for the copy."""
+    if device.type == "cuda":
+        return images.pin_memory().to(device, non_blocking=True)
+    return images.to(device)
+
+
 class Batches:
     """An image set in memory, cut into shuffled, prepared, optionally distorted batches.
 
@@ -126,6 +133,7 @@ class Batches:
         channels_last: memory layout of the images given out.
         rank: which of ``world`` equal parts of each batch is given out; the distortions are drawn for the whole batch.
         world: in how many parts a batch is cut.
+        device: where images are augmented and given out; the set itself stays in main memory.
 
     Raises:
         ArgumentError: if there are fewer images than one batch needs, ``world`` does not divide a batch, or the
@@ -145,13 +153,15 @@ class Batches:
         channels_last: bool = False,
         rank: int = 0,
         world: int = 1,
+        device: str | torch.device = "cpu",
     ) -> None:
         if not 1 <= size <= len(images):
             raise ArgumentError("batch size cannot be", found=size, expected=f"1 to {len(images)}")
         self.images = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
         self.labels = torch.from_numpy(np.asarray(labels, np.int64))
-        self.mean = torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1)
-        self.std = torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1)
+        self.device = torch.device(device)
+        self.mean = torch.tensor(mean, dtype=torch.float32, device=self.device).view(1, -1, 1, 1)
+        self.std = torch.tensor(std, dtype=torch.float32, device=self.device).view(1, -1, 1, 1)
         self.size, self.seed = size, seed
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
         self.part = _part(size, rank, world)
@@ -194,13 +204,13 @@ class Batches:
 
     def _augmented(self, order: Tensor, epoch: int, step: int) -> Batch:
         picked = order[step * self.size : (step + 1) * self.size][self.part]
-        maps, source = self.images[picked], generator(self.seed, epoch, step, "augment")
+        maps, source = moved(self.images[picked], self.device), generator(self.seed, epoch, step, "augment")
         drawn = self.augment.draw(self.size, (maps.shape[1], maps.shape[2], maps.shape[3]), source)
         images = finish(maps, self.mean, self.std, self.augment, rows(drawn, self.part), layout=self.layout)
         return Batch(images, self.labels[picked], picked)
 
     def _chunk(self, picked: Tensor, epoch: int, chunk: int) -> Tensor:
-        images = self.images[picked].float() / 255
+        images = moved(self.images[picked], self.device).float() / 255
         if self.augment:
             shape = (images.shape[1], images.shape[2], images.shape[3])
             drawn = self.augment.draw(len(images), shape, generator(self.seed, epoch, chunk, "distort"))

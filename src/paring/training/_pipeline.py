@@ -13,7 +13,7 @@ from paring.data import Listing
 from paring.errors import ArgumentError
 from paring.graph import Preparation
 from paring.training._augment_spec import Augmentation, augmentation, finish, rows
-from paring.training._batches import Batch, _part, generator
+from paring.training._batches import Batch, _part, generator, moved
 from paring.training._pipeline_buffers import Buffers
 from paring.training._pipeline_decoders import Decoders, Job
 
@@ -150,11 +150,8 @@ class Stream:
 
     def _finished(self, images: Tensor, epoch: int, step: int) -> Tensor:
         drawn = self.augment.draw(self.size, self._shape, generator(self.seed, epoch, step, "augment"), cut=False)
-        if self.device.type == "cuda":
-            images = images.pin_memory().to(self.device, non_blocking=True)
-        else:
-            images = images.to(self.device)
-        maps, (mean, std) = images.permute(0, 3, 1, 2), normal(self.preparation, self.device)
+        maps = moved(images, self.device).permute(0, 3, 1, 2)
+        mean, std = normal(self.preparation, self.device)
         out = self._buffers.take(maps.shape, self.layout) if self.device.type == "cpu" else None
         return finish(maps, mean, std, self.augment, rows(drawn, self.part), cut=False, layout=self.layout, out=out)
 
