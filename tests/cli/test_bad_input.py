@@ -1,10 +1,14 @@
 """What a user can get wrong ends in one error, with its exit code, and nothing half-written."""
 
 import errno
+import importlib.util
+import json
 import logging
 import os
+import subprocess
 import sys
 import types
+from pathlib import Path
 
 import pytest
 
@@ -47,20 +51,69 @@ def test_damaged_images_are_named_and_counted(train, folder, how):
     assert (code, out, left) == (3, "", [])
     assert err.count("\n") == 1
     assert ".jpg: image cannot be read" in err
-    code, out, err, _ = train(f"imagefolder:{folder}", *words, "--skip-bad-images")
+    code, out, err, _ = train(f"imagefolder:{folder}", *words, "--on-bad-image", "skip")
     assert code == 0
     assert "2 damaged left out" in out
-    lines = err.splitlines()
+    assert "30 images to train" in out if how else "29 images to train" in out  # a stream puts others in their place
+    assert "19 to test" in out
     cut, empty = folder / "train" / "3" / "13.jpg", folder / "test" / "5" / "05.jpg"
-    if how:  # a stream meets its own on the way
-        assert lines == [f"1 damaged image left out: {empty}", f"1 damaged image left out: {cut}"]
-    else:
-        assert lines == [f"2 damaged images left out: {cut}, {empty}"]
+    assert err.splitlines() == [f"2 damaged images left out: {cut}, {empty}"]
+
+
+def test_a_stream_that_begins_with_damaged_images(train, folder):
+    first = sorted((folder / "train" / "0").iterdir()) + sorted((folder / "test" / "0").iterdir())[:1]
+    for path in first:
+        path.write_bytes(path.read_bytes()[:400])  # the header is whole, the pixels are not
+    code, _, err, left = train(f"imagefolder:{folder}", "--size", "28", "--workers", "1")
+    assert (code, left) == (3, [])
+    assert ".jpg: image cannot be read" in err
+    words = ["--size", "28", "--workers", "1", "--on-bad-image", "skip"]
+    code, out, err, left = train(f"imagefolder:{folder}", *words)
+    assert (code, left) == (0, ["net.safetensors", "net.train"])
+    assert "6 damaged left out" in out  # with the two of the folder
+    assert all(str(path) in err for path in first)
+
+
+def test_several_processes_count_every_damaged_image_once(tiny, folder, tmp_path, paring):
+    pytest.importorskip("accelerate", reason="accelerate is not installed")
+    words = ["train", f"{tiny}:tiny", "--data", f"imagefolder:{folder}", "--size", "28", "--workers", "0"]
+    # Six epochs, so that the damaged image comes now to one process and now to the other.
+    words += ["-e", "6", "-b", "10", "-t", "1", "--on-bad-image", "skip", "--device", "cpu", "--json"]
+    if importlib.util.find_spec("tensorboard"):  # the processes still count together after a tracker was closed
+        words += ["--tracker", "tensorboard"]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    out = str(tmp_path / "net.safetensors")
+    done = subprocess.run(
+        [*launch, "-m", "paring.cli", *words, "--out", out],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["skipped"], found["train_images"], found["test_images"], found["steps"]) == (2, 30, 19, 18)
+    bad = [folder / "train" / "3" / "13.jpg", folder / "test" / "5" / "05.jpg"]
+    assert f"2 damaged images left out: {bad[0]}, {bad[1]}\n" in done.stderr
+    # The judge holds the test set in memory.
+    loader = ["eval", f"{tiny}:tiny", "-w", out, "--data", f"imagefolder:{folder}", "--size", "28", "--json"]
+    loader += ["--on-bad-image", "skip", *mean_and_std(Path(out))]
+    code, said, _ = paring(*loader)
+    assert code == 0
+    assert json.loads(said)["error"] == found["error"]
+
+
+def mean_and_std(path):
+    """Those that a checkpoint was trained with, as options."""
+    from paring.training import load_checkpoint
+
+    preparation = load_checkpoint(path)[1]["preparation"]
+    return [word for name in ("mean", "std") for word in (f"--{name}", ",".join(map(str, preparation[name])))]
 
 
 def test_damaged_images_of_an_evaluation(paring, tiny, folder):
     words = ["eval", f"{tiny}:tiny", "--data", f"imagefolder:{folder}", "--size", "28", "--split", "train"]
-    code, _, err = paring(*words, "--skip-bad-images")
+    code, _, err = paring(*words, "--on-bad-image", "skip")
     assert (code, err) == (0, f"1 damaged image left out: {folder / 'train' / '3' / '13.jpg'}\n")
 
 
@@ -75,6 +128,7 @@ def test_damaged_images_of_an_evaluation(paring, tiny, folder):
         (["--compile", "inductr"], "unknown backend of torch.compile; found 'inductr'"),
         (["--tracker", "tensorbord"], "unknown tracker; found 'tensorbord'; expected"),
         (["--tracker", "all"], "unknown tracker; found 'all'; expected"),
+        (["--on-bad-image", "hide"], "Invalid value for '--on-bad-image': found 'hide'; expected stop or skip."),
     ],
 )
 def test_settings_that_cannot_be(train, idx_folder, words, message):

@@ -118,7 +118,7 @@ def test_a_streamed_set_trains_the_same_for_any_number_of_workers(paring, tiny, 
         folder = tmp_path / "set" / ("train" if number < 30 else "val") / f"class{label}"
         folder.mkdir(parents=True, exist_ok=True)
         image.fromarray(pixels).save(folder / f"{number}.png")
-    found = []
+    found, scores = [], []
     for workers in (0, 1):
         words = ["train", f"{tiny}:tiny", "--data", f"imagefolder:{tmp_path / 'set'}", "--workers", workers]
         out = tmp_path / f"net{workers}.safetensors"
@@ -127,10 +127,35 @@ def test_a_streamed_set_trains_the_same_for_any_number_of_workers(paring, tiny, 
         said = json.loads(said)
         assert (said["train_images"], said["test_images"], said["steps"]) == (30, 10, 6)
         found.append(out.read_bytes())
+        scores.append(said["error"])
     assert found[0] == found[1]
+    words = ["eval", f"{tiny}:tiny", "-w", out, "--data", f"imagefolder:{tmp_path / 'set'}", "--json"]
+    assert [json.loads(paring(*words)[1])["error"]] * 2 == scores  # of the test set in memory
     code, _, err = paring("train", f"{tiny}:tiny", "--data", "mnist5k", "-j", 0, "--out", tmp_path / "x.safetensors")
     assert code == 2
     assert "plain pixels cannot be streamed" in err
+
+
+def test_tensorboard_is_told_the_curves(command, tmp_path):
+    pytest.importorskip("accelerate", reason="accelerate is not installed")
+    reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator", reason="no tensorboard")
+    words = [*map(str, command), "--tracker", "tensorboard", "--log", "5", "--device", "cpu"]
+    # A process of its own: Accelerate keeps its state for as long as one lives.
+    done = subprocess.run([sys.executable, "-m", "paring.cli", *words], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    events = reader.EventAccumulator(str(tmp_path / "net.train" / "paring"))
+    events.Reload()
+    lines = list(map(json.loads, (tmp_path / "net.train" / "log.jsonl").read_text().splitlines()))
+    for tag, kind, name, count in (
+        ("loss", "step", "loss", 18),
+        ("rate", "step", "rate", 18),
+        ("train_loss", "epoch", "train_loss", 6),
+        ("test_loss", "epoch", "loss", 6),
+        ("test_error", "epoch", "error", 6),
+    ):
+        told = [(event.step, event.value) for event in events.Scalars(tag)]
+        assert told == [(line["step"], pytest.approx(line[name], rel=1e-6)) for line in lines if line["kind"] == kind]
+        assert len(told) == count
 
 
 def test_every_setting_has_an_option_or_is_given_otherwise():

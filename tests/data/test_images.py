@@ -76,12 +76,36 @@ def test_damaged_image_stops_or_is_skipped_and_counted(folder):
     good = (folder / "dog" / "3.png").read_bytes()
     (folder / "dog" / "3.png").write_bytes(good[:-30])
     (folder / "cat" / "0.png").write_bytes(b"no image at all")
-    with pytest.raises(DataError, match=r"cat.0\.png: image cannot be read.*--skip-bad-images"):
+    with pytest.raises(DataError, match=r"cat.0\.png: image cannot be read.*--on-bad-image skip"):
         load(f"imagefolder:{folder}")
     found = load(f"imagefolder:{folder}", on_bad_image="skip")
     assert (len(found), found.skipped) == (14, 2)
     assert found.labels.tolist() == [0] * 7 + [1] * 7
     assert found.images[:, 0, 0, 1].tolist() == [1, 2, 3, 5, 6, 7, 8, 0, 1, 2, 5, 6, 7, 8]
+
+
+def test_the_first_readable_image_of_a_listing(folder, monkeypatch):
+    for name in ("0", "1"):
+        path = folder / "cat" / f"{name}.png"
+        path.write_bytes(path.read_bytes()[:-30])
+    whole = load(f"imagefolder:{folder}", "all", on_bad_image="skip")
+    found = listing(f"imagefolder:{folder}", "all")
+    first = found.first(whole.preparation, "skip")
+    np.testing.assert_array_equal(first.images, whole.images[:1])
+    assert (first.labels.tolist(), first.classes, first.skipped) == ([0], whole.classes, 0)
+    with pytest.raises(DataError, match=r"cat.0\.png: image cannot be read"):
+        found.first(whole.preparation)
+    monkeypatch.setattr("paring.data._listing._SEARCH", 2)
+    with pytest.raises(DataError, match=r"cat.0\.png on: no image could be read; found 2 damaged ones in a row"):
+        found.first(whole.preparation, "skip")
+
+
+def test_images_that_do_not_fit_in_memory_can_be_streamed(folder, monkeypatch):
+    monkeypatch.setattr("paring.data._load.MAX_BYTES", 1)
+    with pytest.raises(
+        DataError, match=r"does not fit in memory; .* training reads all as they are needed with --work"
+    ):
+        load(f"imagefolder:{folder}")
 
 
 def test_nothing_readable(folder):

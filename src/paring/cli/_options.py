@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from paring.errors import ArgumentError
+
+
+def _skips(word: str | bool) -> bool:
+    """Whether ``--on-bad-image`` says to skip; False, its default, stays itself."""
+    if word not in ("skip", "stop", False):
+        raise typer.BadParameter(f"found {word!r}; expected stop or skip.")
+    return word == "skip"
+
 
 DATA_KINDS = "mnist5k, mnist:FOLDER, imagefolder:FOLDER, parquet:GLOB or hub:NAME"
 
@@ -40,7 +48,14 @@ Std = Annotated[
     ),
 ]
 SkipBad = Annotated[
-    bool, typer.Option("--skip-bad-images", help="Leave damaged images out and count them, instead of stopping.")
+    Any,  # a bool, which typer would take for a flag
+    typer.Option(
+        "--on-bad-image",
+        metavar="stop|skip",
+        parser=_skips,
+        show_default=False,
+        help="Stop at a damaged image, or leave such images out and count them. [dim]Default: stop.[/dim]",
+    ),
 ]
 Val = Annotated[
     str | None,

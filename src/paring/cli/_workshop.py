@@ -32,6 +32,7 @@ class Workshop:
         train: training set.
         test: test set, prepared alike.
         listing: the training set where it is streamed; ``train`` is then one image of it.
+        test_listing: likewise the test set.
     """
 
     named: Named
@@ -39,11 +40,17 @@ class Workshop:
     train: Dataset
     test: Dataset
     listing: Listing | None = None
+    test_listing: Listing | None = None
 
     @property
     def train_images(self) -> int:
         """How many there are to train on."""
         return len(self.train if self.listing is None else self.listing)
+
+    @property
+    def test_images(self) -> int:
+        """How many there are to test on."""
+        return len(self.test if self.test_listing is None else self.test_listing)
 
     @property
     def digest(self) -> str:
@@ -110,7 +117,7 @@ def open_workshop(
         asked: size, mean, std, limit and on_bad_image, for the loader.
         seed: of fresh weights.
         threads: for torch.
-        stream: find the training set without decoding it.
+        stream: find both sets without decoding them; a test set of plain pixels, in memory anyway, is loaded.
 
     Raises:
         ArgumentError, CheckpointError, DataError: as the loader and the builder do.
@@ -118,13 +125,19 @@ def open_workshop(
     from paring import data
 
     named = _networks.find(net, weights)
-    wanted, listing = _networks.preparing(named, dict(asked)), None
+    wanted = _networks.preparing(named, dict(asked))
     loading: dict[str, Any] = {key: asked[key] for key in ("limit", "on_bad_image") if key in asked}
+    listing = test_listing = None
     if stream:
         listing, preparation = _listed(spec, wanted)
-        wanted = {**loading, "preparation": preparation, "limit": 1}
-    train = data.load(spec, "train", **wanted)
-    test = data.load(val or spec, "test", preparation=train.preparation, **loading)
+        train = listing.first(preparation, asked.get("on_bad_image", "stop"))
+        test_listing = data.listing(val or spec, "test", limit=asked.get("limit"))
+    else:
+        train = data.load(spec, "train", **wanted)
+    if test_listing is None or test_listing.plain:
+        test_listing, test = None, data.load(val or spec, "test", preparation=train.preparation, **loading)
+    else:
+        test = test_listing.first(train.preparation, asked.get("on_bad_image", "stop"))
     if test.classes != train.classes:
         from paring.errors import DataError
 
@@ -140,7 +153,7 @@ def open_workshop(
         note_bad((*train.bad, *test.bad))
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
-    return Workshop(named, _networks.build(named, train), train, test, listing)
+    return Workshop(named, _networks.build(named, train), train, test, listing, test_listing)
 
 
 def _listed(spec: str, wanted: dict[str, Any]) -> tuple[Listing, Preparation]:

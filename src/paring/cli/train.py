@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -44,8 +45,10 @@ from paring.cli._training_options import (
 from paring.errors import ArgumentError
 
 if TYPE_CHECKING:
+    import torch
+
     from paring.cli._workshop import Workshop
-    from paring.training import Outcome, Settings, Source
+    from paring.training import InOrder, Outcome, Settings, Source, World
 
 
 @training_options
@@ -69,7 +72,7 @@ def train(
             "--workers",
             "-j",
             metavar="N",
-            help="Read training images as they are needed, decoded in N processes, instead of holding all in memory.",
+            help="Read images as they are needed, decoded in N processes, instead of holding all in memory.",
         ),
     ] = None,
     device: Device = None,
@@ -116,14 +119,20 @@ def train(
     if workers is not None and workers < 0:
         raise ArgumentError("impossible number of processes", where="--workers", found=workers, expected="0 or more")
     shop = open_workshop(net, weights, data, val, asked, seed, threads_here(threads), stream=workers is not None)
-    images = source(shop, settings, workers or 0, on_bad_image(skip_bad_images))
+    images = source(shop, settings, workers or 0, on_bad_image(skip_bad_images), world.device)
+    tests = scored(shop, world, workers or 0, on_bad_image(skip_bad_images))
+
+    def met(stream: object) -> dict[str, str]:
+        """Damaged images that this process has met in its share, and left out."""
+        return getattr(stream, "bad", {}) if skip_bad_images else {}
+
     try:
         outcome = training.run(
             shop.module,
             images,
             settings,
             folder=folder,
-            evaluate=training.evaluator(shop.test),
+            evaluate=training.evaluator(shop.test) if tests is None else lambda network: training.score(network, tests),
             classes=len(shop.train.classes),
             resume=resume,
             until=until,
@@ -137,22 +146,31 @@ def train(
             title=shop.named.title,
             say=note,
         )
-    except KeyboardInterrupt:
-        if world.main and training.Checkpoints(folder).paths():
+    except BaseException as error:  # the other processes may be gone, so each says what it met itself
+        if isinstance(error, KeyboardInterrupt) and world.main and training.Checkpoints(folder).paths():
             note(f"Its state is in {folder}; the same command with --resume goes on.")
+        note_bad(met(images) | met(tests))
         raise
-    finally:  # a stream meets its damaged images on the way, each process those of its share
-        met = getattr(images, "bad", {})
-        note_bad(met)
+    # From epoch to epoch an image is now in one process's share and now in another's, so places are joined, not counts.
+    bad, bad_tests = (dict.fromkeys(chain(*world.gathered(list(met(stream))))) for stream in (images, tests))
     if world.main:
-        finish(shop, settings, outcome, folder, out, report, json, skipped=len(met))
+        note_bad([*bad, *bad_tests])
+        finish(shop, settings, outcome, folder, out, report, json, skipped=len(bad), test_skipped=len(bad_tests))
 
 
-def source(shop: Workshop, settings: Settings, workers: int = 0, bad: str = "stop") -> Source:
+def source(
+    shop: Workshop,
+    settings: Settings,
+    workers: int = 0,
+    bad: str = "stop",
+    device: torch.device | None = None,
+) -> Source:
     """The training set as batches: any object that is a :class:`paring.training.Source` will do."""
     from paring import training
 
     preparation = shop.train.preparation
+    # A GPU augments what it trains on; of other devices, Metal lacks the double precision that crops are computed in.
+    place = device if device is not None and device.type == "cuda" else "cpu"
     if shop.listing is not None:
         return training.Stream(
             shop.listing,
@@ -163,6 +181,7 @@ def source(shop: Workshop, settings: Settings, workers: int = 0, bad: str = "sto
             workers=workers,
             on_bad_image=bad,
             channels_last=settings.channels_last,
+            device=place,
         )
     return training.Batches(
         shop.train.images,
@@ -173,6 +192,23 @@ def source(shop: Workshop, settings: Settings, workers: int = 0, bad: str = "sto
         seed=settings.seed,
         augment=settings.augment,
         channels_last=settings.channels_last,
+        device=place,
+    )
+
+
+def scored(shop: Workshop, world: World, workers: int, bad: str) -> InOrder | None:
+    """This process's share of a test set that is streamed; None where it is in memory."""
+    from paring import training
+
+    if shop.test_listing is None:
+        return None
+    return training.InOrder(
+        shop.test_listing,
+        shop.train.preparation,
+        workers=workers,
+        on_bad_image=bad,
+        rank=world.rank,
+        world=world.size,
     )
 
 
@@ -202,7 +238,7 @@ def about(shop: Workshop, preset: str | None) -> dict[str, Any]:
         "data": shop.train.name,
         "train images": shop.train_images,
         "test set": shop.test.name,
-        "test images": len(shop.test),
+        "test images": shop.test_images,
         "preset": preset or "",
         "command": as_typed(),
     }
@@ -218,10 +254,11 @@ def finish(
     json: bool,
     more: dict[str, str] | None = None,
     skipped: int = 0,
+    test_skipped: int = 0,
 ) -> None:
     """Write the checkpoint and say what came out, with ``more`` facts of the command's own.
 
-    ``skipped`` counts damaged training images beside those that were left out when the set was opened.
+    ``skipped`` and ``test_skipped`` count damaged images beside those that were left out when the sets were opened.
     """
     from paring.cli._networks import save
 
@@ -237,8 +274,8 @@ def finish(
         "parameters": shop.parameters,
         "data": shop.train.name,
         "train_images": shop.train_images,
-        "test_images": len(shop.test),
-        "skipped": skipped + shop.train.skipped + shop.test.skipped,
+        "test_images": shop.test_images - test_skipped,
+        "skipped": skipped + test_skipped + shop.train.skipped + shop.test.skipped,
         "epochs": position.epoch,
         "steps": outcome.steps,
         "seconds": position.seconds,
@@ -255,7 +292,8 @@ def finish(
         {
             **(more or {}),
             "network": f"{shop.named.net}, {count(shop.parameters)} parameters",
-            "data": f"{shop.train.name}, {count(shop.train_images)} images to train, {count(len(shop.test))} to test"
+            "data": f"{shop.train.name}, {count(shop.train_images)} images to train, "
+            f"{count(result['test_images'])} to test"
             + (f", {count(result['skipped'])} damaged left out" if result["skipped"] else ""),
             "trained": f"{outcome.steps:,} steps in {position.seconds:.1f} s, last mean loss "
             f"{result['train_loss']:.4f}",

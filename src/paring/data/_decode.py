@@ -78,7 +78,7 @@ def _bad(where: str, error: object) -> DataError:
         "image cannot be read",
         where=where,
         found=str(error).splitlines()[0] if str(error) else type(error).__name__,
-        fix="Replace it, or leave such images out with on_bad_image='skip' (--skip-bad-images)",
+        fix="Replace it, or leave such images out with on_bad_image='skip' (--on-bad-image skip)",
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from paring.data._dataset import Source, spread
+from paring.data._dataset import Dataset, Source, spread
 from paring.data._decode import decode
 from paring.data._load import _check_arguments, _numbers, _reader, _target, measure
 from paring.errors import DataError
@@ -16,6 +16,8 @@ from paring.graph import Preparation
 
 #: Images that are looked at to find size, channels, mean and std of a set that is not decoded as a whole.
 SAMPLE = 512
+#: How many images in a row may be damaged before the search for a readable one ends.
+_SEARCH = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +98,24 @@ class Listing:
         if not len(images):
             raise DataError("no image could be read", where=self.name, found=f"{len(chosen)} bad ones")
         return images
+
+    def first(self, preparation: Preparation, on_bad_image: str = "stop") -> Dataset:
+        """The first image that can be read, as a set of one: what a network can be built for and tried with.
+
+        Raises:
+            DataError: if the very first one is damaged, or with ``on_bad_image="skip"`` the first thousand are.
+        """
+        tried = min(_SEARCH, len(self)) if on_bad_image == "skip" else 1
+        for at in range(tried):
+            where = [self.place(at)]
+            images, good = decode(self.fetch(np.array([at])), preparation, where.__getitem__, on_bad_image)
+            if good.all():
+                return Dataset(self.name, self.split, images, self.labels[at : at + 1], self.classes, preparation)
+        raise DataError(
+            "no image could be read",
+            where=f"{self.name}, from {self.place(0)} on",
+            found=f"{tried:,} damaged ones in a row",
+        )
 
 
 def listing(spec: str, split: str = "train", *, limit: int | None = None) -> Listing:

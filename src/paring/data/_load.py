@@ -160,12 +160,15 @@ def _images(
     """Pixels of these samples, and which could be read."""
     need = len(numbers) * prod(preparation.shape)
     if need > MAX_BYTES:
+        fewer = "Take fewer images (--limit) or smaller ones (--size)"
         raise DataError(
             "data set does not fit in memory",
             where=spec,
             found=f"{need / 2**30:.1f} GiB",
             expected=f"up to {MAX_BYTES / 2**30:g} GiB",
-            fix="Take fewer images (--limit) or smaller ones (--size)",
+            fix=fewer
+            if source.pixels is not None
+            else f"{fewer}; training reads all as they are needed with --workers N",
         )
     if source.pixels is None:
         return decode(

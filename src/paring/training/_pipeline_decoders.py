@@ -238,7 +238,7 @@ class Decoders:
                 "image cannot be read",
                 where=self.listing.place(position),
                 found=reason,
-                fix="Replace it, or go on without such images with on_bad_image='skip' (--skip-bad-images)",
+                fix="Replace it, or go on without such images with on_bad_image='skip' (--on-bad-image skip)",
             )
         if not self.replace:
             positions[row] = -1
