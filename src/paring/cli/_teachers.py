@@ -1,32 +1,89 @@
-"""``--teacher`` and ``--hint``: words of the command line to networks and pairs of layers."""
+"""``--teacher``, ``--teacher-mean`` and ``--hint``: words of the command line to networks and pairs of layers."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from paring.cli import _networks
+from paring.cli._options import numbers
 from paring.errors import ArgumentError
 
 if TYPE_CHECKING:
     from torch import nn
 
     from paring.data import Dataset
+    from paring.graph import Preparation
 
 
-def opened_teacher(word: str, data: Dataset) -> nn.Module:
-    """The network that ``NET[:weights]`` or ``FILE.pare`` names, in eval mode, for images prepared as ``data``'s.
+def opened_teachers(
+    words: Sequence[str], data: Dataset, mean: str | None, std: str | None, say: Callable[[str], None]
+) -> list[nn.Module]:
+    """The networks that ``NET[:weights]`` or ``FILE.pare`` name, in eval mode, for images prepared as ``data``'s.
+
+    Args:
+        words: the teachers.
+        data: the student's.
+        mean: ``--teacher-mean``, for teachers whose file does not say how their images were normalised.
+        std: ``--teacher-std``.
+        say: takes a line about a teacher of which nobody says it.
 
     Raises:
-        ArgumentError: if there is no such network, it brings no weights, knows other classes or wants other images.
-        CheckpointError, FormatError: if its file is damaged.
+        ArgumentError: if there is no such network, it brings no weights, knows other classes or wants other images; if
+            the normalisation is half given, does not fit the images, or every teacher says its own.
+        CheckpointError, FormatError: if a file is damaged.
     """
+    own = _normalisation(mean, std, data.preparation)
+    opened = [_opened(word, data, own) for word in words]
+    silent = [word for word, (_, says) in zip(words, opened, strict=True) if not says]
+    if own is not None and not silent:
+        raise ArgumentError(
+            "every teacher says itself how its images were normalised",
+            where="--teacher-mean",
+            found=", ".join(words),
+            fix="Leave --teacher-mean and --teacher-std out",
+        )
+    if own is None and silent:
+        these = "; ".join(",".join(f"{v:.4g}" for v in part) for part in (data.preparation.mean, data.preparation.std))
+        say(
+            f"{', '.join(silent)}: the weights do not say how images were normalised for them. They get the student's "
+            f"mean and std ({these}); --teacher-mean and --teacher-std give others."
+        )
+    return [network for network, _ in opened]
+
+
+def _normalisation(mean: str | None, std: str | None, given: Preparation) -> Preparation | None:
+    """How the teachers' images are prepared: as the student's, but for mean and std."""
+    if mean is None and std is None:
+        return None
+    found = {"--teacher-mean": numbers(mean, "--teacher-mean"), "--teacher-std": numbers(std, "--teacher-std")}
+    for option, values in found.items():
+        if values is None:
+            raise ArgumentError("mean and std come together", where=option, found="none", fix="Give both or neither")
+        if len(values) != given.channels:
+            raise ArgumentError(
+                "not one number for each channel", where=option, found=len(values), expected=given.channels
+            )
+    own_mean, own_std = found.values()
+    assert own_mean is not None
+    assert own_std is not None
+    return replace(given, mean=own_mean, std=own_std)
+
+
+def _opened(word: str, data: Dataset, own: Preparation | None) -> tuple[nn.Module, bool]:
+    """The network of one word, and whether its file says how its images are prepared; ``own`` where it does not."""
     from paring.recipes import teacher
 
     if word.endswith(".pare"):
         if not Path(word).is_file():
             raise ArgumentError("file does not exist", where=f"--teacher {word}")
-        return teacher(word, data.preparation, classes=data.classes)
+        from paring.container import read
+
+        contents = read(word)
+        network = teacher(contents, data.preparation, own=own, classes=data.classes, where=word)
+        return network, contents.preparation is not None
     head, _, tail = word.rpartition(":")
     weights = Path(tail) if head and tail.endswith((".safetensors", ".pt", ".pth", ".bin")) else None
     named = _networks.find(head if weights else word, weights)
@@ -43,7 +100,8 @@ def opened_teacher(word: str, data: Dataset) -> nn.Module:
             found=f"{len(named.classes)} classes ({', '.join(named.classes[:5])}, ...)",
             expected=f"{len(data.classes)} classes ({', '.join(data.classes[:5])}, ...)",
         )
-    return teacher(_networks.build(named, data), data.preparation, own=named.preparation)
+    network = teacher(_networks.build(named, data), data.preparation, own=named.preparation or own)
+    return network, named.preparation is not None
 
 
 def hint_pairs(words: list[str]) -> dict[str, str]:

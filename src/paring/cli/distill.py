@@ -25,7 +25,7 @@ from paring.cli._options import (
     on_bad_image,
 )
 from paring.cli._output import note
-from paring.cli._teachers import hint_pairs, opened_teacher
+from paring.cli._teachers import hint_pairs, opened_teachers
 from paring.cli._training_options import (
     Device,
     Every,
@@ -60,6 +60,20 @@ def distill(
             "your own path/to/file.py:function, or a .pare file. Several are an ensemble.",
         ),
     ],
+    teacher_mean: Annotated[
+        str | None,
+        typer.Option(
+            "--teacher-mean",
+            metavar="R,G,B",
+            rich_help_panel=_PANEL,
+            help="How images were normalised for a teacher whose file does not say it (.pare files and checkpoints of "
+            "paring train do), per channel in 0..1. [dim]Default: as the student's.[/dim]",
+        ),
+    ] = None,
+    teacher_std: Annotated[
+        str | None,
+        typer.Option("--teacher-std", metavar="R,G,B", rich_help_panel=_PANEL, help="Goes with --teacher-mean."),
+    ] = None,
     temperature: Annotated[
         float,
         typer.Option(
@@ -161,7 +175,8 @@ def distill(
     from paring.cli._workshop import open_workshop
 
     shop = open_workshop(net, weights, data, val, asked, seed, threads_here(threads))
-    teachers = [opened_teacher(word, shop.train) for word in teacher]
+    say = note if world.main else lambda line: None
+    teachers = opened_teachers(teacher, shop.train, teacher_mean, teacher_std, say)
     facts = {"teacher": ", ".join(teacher), "temperature": str(temperature), "hard weight": str(hard_weight)}
     try:
         outcome = recipes.distil(

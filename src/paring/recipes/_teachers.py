@@ -38,6 +38,7 @@ def teacher(
     *,
     own: Preparation | None = None,
     classes: tuple[str, ...] = (),
+    where: object = None,
 ) -> nn.Module:
     """A teacher as a network, in eval mode, that takes images prepared as the student's are.
 
@@ -46,6 +47,7 @@ def teacher(
         preparation: how the student's images are prepared.
         own: how the teacher was trained to have them, where ``source`` does not say; ``None`` for the same way.
         classes: the data's; compared with those the file names.
+        where: what errors call it; the file if not given.
 
     Raises:
         ArgumentError: if the teacher wants images of another size, knows other classes, or answers with several
@@ -53,9 +55,8 @@ def teacher(
         FormatError: if the file is refused.
         GraphError: if the graph is not well formed.
     """
-    where = source if isinstance(source, str | Path) else None
     if isinstance(source, str | Path):
-        source = read(source)
+        where, source = where or source, read(source)
     if isinstance(source, Contents):
         own = source.preparation or own
         if classes and source.classes and source.classes != classes:
