@@ -202,7 +202,7 @@ def test_a_plot_on_a_full_disk_leaves_nothing(paring, tmp_path, monkeypatch):
     assert before.read_bytes() == b"an older picture"
 
 
-def test_one_error_of_several_processes(paring, pare, idx_folder, monkeypatch):
+def test_one_error_of_several_processes(paring, pare, idx_folder, tmp_path, monkeypatch):
     slept = []
     monkeypatch.setattr(_main, "time", types.SimpleNamespace(sleep=slept.append))
     monkeypatch.setenv("WORLD_SIZE", "2")
@@ -216,7 +216,7 @@ def test_one_error_of_several_processes(paring, pare, idx_folder, monkeypatch):
     diverging = ("train", "lenet_300_100", "--data", f"mnist:{idx_folder}", "--optimiser", "sgd", "--rate", 1e30)
     monkeypatch.delenv("WORLD_SIZE")  # in this one process; its own idea of its rank decides what is said
     monkeypatch.setattr(_main, "rank", lambda: 1)
-    code, _, err = paring(*diverging, "--out", "x.safetensors")
+    code, _, err = paring(*diverging, "--out", tmp_path / "x.safetensors")
     assert (code, len(slept)) == (8, 2)
     assert err.startswith("error: process 1: lenet_300_100, epoch 1")
     assert "the loss is not a number" in err

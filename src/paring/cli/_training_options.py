@@ -152,7 +152,8 @@ def training_options(command: Callable[..., None]) -> Callable[..., None]:
 def chosen(preset: str | None, given: dict[str, Any], seed: int) -> Settings:
     """A preset's settings, or the default ones, with what the user gave in their place.
 
-    ``--epochs`` beside a preset that counts steps trains that many epochs with the schedule in proportion.
+    ``--epochs`` beside a preset that counts steps trains that many epochs, its milestones in proportion; what an
+    ``inv`` schedule, the stairs of an exponential one and a warm-up count stays.
 
     Raises:
         ArgumentError: on an unknown preset, or a number that cannot be.
