@@ -85,3 +85,34 @@ def test_an_impossible_normalisation_is_refused(paring, command, tiny, words, sa
     code, _, err = paring(*command, "--teacher", f"{tiny}:tiny", *words)
     assert code == 2
     assert said in err
+
+
+def test_a_streamed_set_distils_the_same_for_any_number_of_workers(paring, tiny, tmp_path):
+    image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
+    pixels, labels = digits(40, 1)
+    for number, (pixel, label) in enumerate(zip(pixels, labels, strict=True)):
+        folder = tmp_path / "set" / ("train" if number < 30 else "val") / f"class{label}"
+        folder.mkdir(parents=True, exist_ok=True)
+        image.fromarray(pixel).save(folder / f"{number}.png")
+    (tmp_path / "set" / "train" / "class3" / "x.png").write_bytes(b"no image")
+    words = ["distill", f"{tiny}:tiny", "--teacher", f"{tiny}:tiny", "--data", f"imagefolder:{tmp_path / 'set'}"]
+    words += ["--teacher-mean", 0.4, "--teacher-std", 0.2, "--hint", "0=0", "-e", 2, "-b", 10, "-t", 1]
+    words += ["--augment", "pad-crop:2", "--on-bad-image", "skip"]
+    found = []
+    for workers in (0, 1):
+        out = tmp_path / f"net{workers}.safetensors"
+        code, said, err = paring(*words, "--workers", workers, "--out", out, "--json")
+        assert code == 0, err
+        assert "1 damaged image left out: " in err
+        said = json.loads(said)
+        assert (said["train_images"], said["test_images"], said["steps"], said["skipped"]) == (31, 10, 6, 1)
+        found.append(out.read_bytes())
+    assert found[0] == found[1]
+    cache = ["--cache", tmp_path / "c.safetensors", "--out", tmp_path / "x.safetensors"]
+    code, _, err = paring(*words, "--workers", 1, *cache)
+    assert code == 2
+    assert "--cache: logits are cached of images in memory; found --workers 1. Leave out one of the two" in err
+    assert not list(tmp_path.glob("[cx].*"))
+    code, _, err = paring(*words, "--workers", -1, "--out", tmp_path / "x.safetensors")
+    assert code == 2
+    assert "--workers: impossible number of processes; found -1" in err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,7 +25,7 @@ from paring.cli._options import (
     numbers,
     on_bad_image,
 )
-from paring.cli._output import note
+from paring.cli._output import note, note_bad
 from paring.cli._teachers import hint_pairs, opened_teachers
 from paring.cli._training_options import (
     Device,
@@ -39,7 +40,7 @@ from paring.cli._training_options import (
     chosen,
     training_options,
 )
-from paring.cli.train import about, finish, identity, source, threads_here
+from paring.cli.train import about, finish, identity, scored, source, threads_here
 from paring.errors import ArgumentError
 
 _PANEL = "Teacher"
@@ -126,6 +127,15 @@ def distill(
     report: Annotated[
         Path | None, typer.Option("--report", metavar="PAGE.html", help="Also make a page with the curves.")
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            "-j",
+            metavar="N",
+            help="Read images as they are needed, decoded in N processes, instead of holding all in memory.",
+        ),
+    ] = None,
     device: Device = None,
     keep: Keep = 2,
     checkpoint: Every = 60.0,
@@ -143,8 +153,8 @@ def distill(
     """Train a student by the softened answers of one or more teachers, beside the labels, and write its checkpoint.
 
     The teachers see each image as the student does, distorted alike. With --cache they are asked once, about the
-    undistorted images, and do not run in training: choose it with --augment none. Everything else is as in paring
-    train, --resume and several processes included.
+    undistorted images, and do not run in training: choose it with --augment none, and without --workers. Everything
+    else is as in paring train, --resume and several processes included.
 
     Example: [bold]paring distill lenet_300_100 --teacher lenet.safetensors --data mnist5k --temperature 8 --out
     student.safetensors[/bold]
@@ -162,6 +172,15 @@ def distill(
         raise ArgumentError("impossible temperature", where="--temperature", found=temperature, expected="above 0")
     if not 0 <= hard_weight <= 1:
         raise ArgumentError("impossible weight", where="--hard-weight", found=hard_weight, expected="0 to 1")
+    if workers is not None and workers < 0:
+        raise ArgumentError("impossible number of processes", where="--workers", found=workers, expected="0 or more")
+    if workers is not None and cache is not None:
+        raise ArgumentError(
+            "logits are cached of images in memory",
+            where="--cache",
+            found=f"--workers {workers}",
+            fix="Leave out one of the two: without --cache the teacher answers as the images come",
+        )
     folder = run or out.with_suffix(".train")
     settings = chosen(preset, given or {}, seed)
     world = training.join(device, tracker=tracker, folder=folder)
@@ -174,14 +193,21 @@ def distill(
     }
     from paring.cli._workshop import open_workshop
 
-    shop = open_workshop(net, weights, data, val, asked, seed, threads_here(threads))
+    shop = open_workshop(net, weights, data, val, asked, seed, threads_here(threads), stream=workers is not None)
+    images = source(shop, settings, workers or 0, on_bad_image(skip_bad_images), world.device)
+    tests = scored(shop, world, workers or 0, on_bad_image(skip_bad_images))
     say = note if world.main else lambda line: None
     teachers = opened_teachers(teacher, shop.train, teacher_mean, teacher_std, say)
+
+    def met(stream: object) -> dict[str, str]:
+        """Damaged images that this process has met in its share, and left out."""
+        return getattr(stream, "bad", {}) if skip_bad_images else {}
+
     facts = {"teacher": ", ".join(teacher), "temperature": str(temperature), "hard weight": str(hard_weight)}
     try:
         outcome = recipes.distil(
             shop.module,
-            source(shop, settings),
+            images,
             settings,
             teachers,
             shop.train,
@@ -195,7 +221,7 @@ def distill(
             hint_weight=hint_weight,
             identity=identity(shop),
             warn=note,
-            evaluate=training.evaluator(shop.test),
+            evaluate=training.evaluator(shop.test) if tests is None else lambda network: training.score(network, tests),
             classes=len(shop.train.classes),
             resume=resume,
             until=until,
@@ -208,9 +234,12 @@ def distill(
             title=shop.named.title,
             say=note,
         )
-    except KeyboardInterrupt:
-        if world.main and training.Checkpoints(folder).paths():
+    except BaseException as error:  # the other processes may be gone, so each says what it met itself
+        if isinstance(error, KeyboardInterrupt) and world.main and training.Checkpoints(folder).paths():
             note(f"Its state is in {folder}; the same command with --resume goes on.")
+        note_bad(met(images) | met(tests))
         raise
+    bad, bad_tests = (dict.fromkeys(chain(*world.gathered(list(met(stream))))) for stream in (images, tests))
     if world.main:
-        finish(shop, settings, outcome, folder, out, report, json, facts)
+        note_bad([*bad, *bad_tests])
+        finish(shop, settings, outcome, folder, out, report, json, facts, len(bad), len(bad_tests))
