@@ -1,3 +1,4 @@
+import struct
 from io import BytesIO
 
 import numpy as np
@@ -5,6 +6,7 @@ import pytest
 
 from paring.data import listing, load
 from paring.errors import DataError
+from paring.training import Stream
 
 PIL = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
 
@@ -82,6 +84,18 @@ def test_damaged_image_stops_or_is_skipped_and_counted(folder):
     assert (len(found), found.skipped) == (14, 2)
     assert found.labels.tolist() == [0] * 7 + [1] * 7
     assert found.images[:, 0, 0, 1].tolist() == [1, 2, 3, 5, 6, 7, 8, 0, 1, 2, 5, 6, 7, 8]
+
+
+def test_what_pillow_has_no_decoder_for_is_damaged_too(folder):
+    """A texture of an unknown kind, on which Pillow raises NotImplementedError."""
+    head = struct.pack("<4s7I44x", b"DDS ", 124, 0x1007, 8, 8, 0, 0, 0) + struct.pack("<2I4s20x", 32, 4, b"XXXX")
+    (folder / "dog" / "3.png").write_bytes(head + bytes(84))
+    with pytest.raises(DataError, match=r"dog.3\.png: image cannot be read; found Unimplemented pixel format"):
+        load(f"imagefolder:{folder}")
+    assert load(f"imagefolder:{folder}", on_bad_image="skip").skipped == 1
+    preparation = load(f"imagefolder:{folder}", on_bad_image="skip").preparation
+    stream = Stream(listing(f"imagefolder:{folder}", "all"), preparation, size=4, seed=0, on_bad_image="skip")
+    assert sum(len(batch.labels) for batch in stream.epoch(0)) >= 12
 
 
 def test_the_first_readable_image_of_a_listing(folder, monkeypatch):

@@ -115,7 +115,9 @@ def open_image(path: str | Path) -> Any:
         raise DataError("is a folder, not an image", where=path, fix="Name the images in it") from None
     except UnidentifiedImageError:
         raise DataError("file is not an image", where=path) from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except DataError:
+        raise
+    except Exception as error:  # Pillow's decoders raise anything on a damaged file, NotImplementedError and more
         raise DataError("image cannot be read", where=path, found=error) from None
 
 

@@ -120,7 +120,7 @@ def _boxed(file: BytesIO | Path, preparation: Preparation, cut: Cut, drawn: list
                 top, left = round(top / scale), round(left / scale)
                 high, wide = bottom - top, right - left
             part = image.crop((left, top, left + wide, top + high))
-    except (OSError, SyntaxError, ValueError) as error:
+    except Exception as error:  # Pillow's decoders raise anything on a damaged file
         raise DataError("image cannot be read", found=error) from None
     array = as_array(part) if part.mode != "RGB" else np.array(part)
     return _channels(array, preparation.channels)
@@ -137,7 +137,7 @@ def _opened(file: BytesIO | Path) -> Any:
         raise DataError("image does not exist") from None
     except UnidentifiedImageError:
         raise DataError("file is not an image") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Exception as error:
         raise DataError("image cannot be read", found=error) from None
     if image.width * image.height > MAX_PIXELS:
         raise DataError("image is too large", found=image.size, expected=f"{MAX_PIXELS} pixels")
