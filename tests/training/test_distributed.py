@@ -18,8 +18,10 @@ pytest.importorskip("accelerate", reason="accelerate is not installed")
 WORKER = Path(__file__).with_name("distributed_worker.py")
 
 
-def launch(case, folder, processes=2):
+def launch(case, folder, processes=2, look=0.1):
+    """``look``: seconds between two looks of the launcher at its processes, the time one that is left has to speak."""
     words = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    words += [f"--monitor-interval={look}"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(WORKER.parent)}
     return subprocess.run(
         [*words, str(WORKER), case, str(folder)], capture_output=True, text=True, timeout=120, env=environment
@@ -91,7 +93,7 @@ def test_a_batch_that_cannot_be_shared_is_refused(both):
 
 
 def test_a_killed_process_ends_the_job_which_one_process_or_two_resume(tmp_path):
-    done = launch("dying", tmp_path / "two")
+    done = launch("dying", tmp_path / "two", look=5)
     assert done.returncode != 0
     assert "SIGKILL" in done.stderr  # the launcher's word for the one
     words = r"train, step [456], process 0 of 2: another process of this job is gone; found .*--resume"
