@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from paring.errors import ArgumentError
 
 
-def _skips(word: str | bool) -> bool:
-    """Whether ``--on-bad-image`` says to skip; False, its default, stays itself."""
-    if word not in ("skip", "stop", False):
+def _stop_or_skip(word: str) -> str:
+    if word not in ("stop", "skip"):
         raise typer.BadParameter(f"found {word!r}; expected stop or skip.")
-    return word == "skip"
+    return word
 
 
 DATA_KINDS = "mnist5k, mnist:FOLDER, imagefolder:FOLDER, parquet:GLOB or hub:NAME"
@@ -47,12 +46,12 @@ Std = Annotated[
         "--std", metavar="R,G,B", help="Per channel in 0..1. [dim]Default: measured on the training set.[/dim]"
     ),
 ]
-SkipBad = Annotated[
-    Any,  # a bool, which typer would take for a flag
+OnBadImage = Annotated[
+    str,
     typer.Option(
         "--on-bad-image",
         metavar="stop|skip",
-        parser=_skips,
+        callback=_stop_or_skip,
         show_default=False,
         help="Stop at a damaged image, or leave such images out and count them. [dim]Default: stop.[/dim]",
     ),
@@ -86,11 +85,6 @@ def numbers(text: str | None, option: str) -> tuple[float, ...] | None:
         raise ArgumentError(
             "not a list of numbers", where=option, found=repr(text), expected="like 0.5,0.5,0.5"
         ) from None
-
-
-def on_bad_image(skip: bool) -> str:
-    """The loader's word for the option."""
-    return "skip" if skip else "stop"
 
 
 def checked_threads(threads: int | None) -> int:

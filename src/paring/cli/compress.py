@@ -15,16 +15,15 @@ from paring.cli._options import (
     Json,
     Limit,
     Mean,
+    OnBadImage,
     Seed,
     Size,
-    SkipBad,
     Std,
     Threads,
     Val,
     Weights,
     checked_threads,
     numbers,
-    on_bad_image,
 )
 from paring.cli._output import count, note, print_facts, print_json, print_table, say, threads_text
 from paring.cli._recipe_options import (
@@ -102,7 +101,7 @@ def compress(
     mean: Mean = None,
     std: Std = None,
     limit: Limit = None,
-    skip_bad_images: SkipBad = False,
+    on_bad_image: OnBadImage = "stop",
     threads: Threads = None,
     device: Annotated[
         str,
@@ -153,7 +152,7 @@ def compress(
         "mean": numbers(mean, "--mean"),
         "std": numbers(std, "--std"),
         "limit": limit,
-        "on_bad_image": on_bad_image(skip_bad_images),
+        "on_bad_image": on_bad_image,
     }
     shop = open_workshop(net, weights, data, val, asked, seed, threads)
     if recipe == DEEP_COMPRESSION:

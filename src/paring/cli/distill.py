@@ -15,15 +15,14 @@ from paring.cli._options import (
     Json,
     Limit,
     Mean,
+    OnBadImage,
     Seed,
     Size,
-    SkipBad,
     Std,
     Threads,
     Val,
     Weights,
     numbers,
-    on_bad_image,
 )
 from paring.cli._output import note, note_bad
 from paring.cli._teachers import hint_pairs, opened_teachers
@@ -146,7 +145,7 @@ def distill(
     mean: Mean = None,
     std: Std = None,
     limit: Limit = None,
-    skip_bad_images: SkipBad = False,
+    on_bad_image: OnBadImage = "stop",
     threads: Threads = None,
     json: Json = False,
 ) -> None:
@@ -189,19 +188,19 @@ def distill(
         "mean": numbers(mean, "--mean"),
         "std": numbers(std, "--std"),
         "limit": limit,
-        "on_bad_image": on_bad_image(skip_bad_images),
+        "on_bad_image": on_bad_image,
     }
     from paring.cli._workshop import open_workshop
 
     shop = open_workshop(net, weights, data, val, asked, seed, threads_here(threads), stream=workers is not None)
-    images = source(shop, settings, workers or 0, on_bad_image(skip_bad_images), world.device)
-    tests = scored(shop, world, workers or 0, on_bad_image(skip_bad_images))
+    images = source(shop, settings, workers or 0, on_bad_image, world.device)
+    tests = scored(shop, world, workers or 0, on_bad_image)
     say = note if world.main else lambda line: None
     teachers = opened_teachers(teacher, shop.train, teacher_mean, teacher_std, say)
 
     def met(stream: object) -> dict[str, str]:
         """Damaged images that this process has met in its share, and left out."""
-        return getattr(stream, "bad", {}) if skip_bad_images else {}
+        return getattr(stream, "bad", {}) if on_bad_image == "skip" else {}
 
     facts = {"teacher": ", ".join(teacher), "temperature": str(temperature), "hard weight": str(hard_weight)}
     try:

@@ -14,14 +14,13 @@ from paring.cli._options import (
     Json,
     Limit,
     Mean,
+    OnBadImage,
     Size,
-    SkipBad,
     Std,
     Threads,
     Weights,
     checked_threads,
     numbers,
-    on_bad_image,
 )
 from paring.cli._output import count, note, note_bad, percent, print_facts, print_json, print_table, threads_text
 from paring.cli._scoring import Score, check_classes, in_torch, score
@@ -42,7 +41,7 @@ def evaluate(
     size: Size = None,
     mean: Mean = None,
     std: Std = None,
-    skip_bad_images: SkipBad = False,
+    on_bad_image: OnBadImage = "stop",
     json: Json = False,
 ) -> None:
     """Measure the error of a network over a data set: the share of images whose class is not their label.
@@ -57,7 +56,7 @@ def evaluate(
     """
     threads = checked_threads(threads)
     given = {"size": size, "mean": numbers(mean, "--mean"), "std": numbers(std, "--std")}
-    loading: dict[str, Any] = {"limit": limit, "on_bad_image": on_bad_image(skip_bad_images)}
+    loading: dict[str, Any] = {"limit": limit, "on_bad_image": on_bad_image}
     if net.endswith(".pare"):
         if weights is not None or any(value is not None for value in given.values()):
             raise ArgumentError("a .pare file brings its own weights and preparation", where=net)

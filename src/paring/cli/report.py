@@ -9,7 +9,7 @@ import numpy as np
 import typer
 
 from paring.cli._networks import check_writable
-from paring.cli._options import Json, Limit, SkipBad, Threads, checked_threads, on_bad_image
+from paring.cli._options import Json, Limit, OnBadImage, Threads, checked_threads
 from paring.cli._output import print_json, say
 
 
@@ -35,7 +35,7 @@ def report(
     time: Annotated[bool, typer.Option("--time/--no-time", help="Time the engine, whole and layer by layer.")] = True,
     threads: Threads = None,
     limit: Limit = None,
-    skip_bad_images: SkipBad = False,
+    on_bad_image: OnBadImage = "stop",
     json: Json = False,
 ) -> None:
     """Make the report of a .pare file, or of a training run: one self-contained HTML page.
@@ -63,7 +63,7 @@ def report(
     timings: list[Timing] = []
     profile: list[NodeTime] = []
     if data is not None:
-        loading: dict[str, object] = {"limit": limit, "on_bad_image": on_bad_image(skip_bad_images)}
+        loading: dict[str, object] = {"limit": limit, "on_bad_image": on_bad_image}
         accuracy = _measure.accuracy(model, file, data, loading, record)
     if time:
         image = np.zeros((1, *model.input_shape), np.float32)

@@ -15,14 +15,13 @@ from paring.cli._options import (
     Data,
     Json,
     Mean,
+    OnBadImage,
     Size,
-    SkipBad,
     Std,
     Threads,
     Weights,
     checked_threads,
     numbers,
-    on_bad_image,
 )
 from paring.cli._output import count, note, note_bad, percent, print_facts, print_json, print_table, say, threads_text
 from paring.errors import ArgumentError
@@ -72,7 +71,7 @@ def sensitivity(
     size: Size = None,
     mean: Mean = None,
     std: Std = None,
-    skip_bad_images: SkipBad = False,
+    on_bad_image: OnBadImage = "stop",
     json: Json = False,
 ) -> None:
     """Show which layers bear which method: each layer alone is changed, mild to strong, and the network measured.
@@ -100,7 +99,7 @@ def sensitivity(
     named = _networks.find(net, weights)
     if named.weights is None and ".py:" not in net:
         raise ArgumentError("network has no trained weights", found=net, fix="Give a checkpoint, or --weights FILE")
-    loading: dict[str, Any] = {"limit": limit, "on_bad_image": on_bad_image(skip_bad_images)}
+    loading: dict[str, Any] = {"limit": limit, "on_bad_image": on_bad_image}
     from paring import recipes
 
     asked = recipes.read_methods(method or [])

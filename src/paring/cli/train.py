@@ -17,16 +17,15 @@ from paring.cli._options import (
     Json,
     Limit,
     Mean,
+    OnBadImage,
     Seed,
     Size,
-    SkipBad,
     Std,
     Threads,
     Val,
     Weights,
     checked_threads,
     numbers,
-    on_bad_image,
 )
 from paring.cli._output import count, note, note_bad, percent, print_facts, print_json
 from paring.cli._training_options import (
@@ -85,7 +84,7 @@ def train(
     mean: Mean = None,
     std: Std = None,
     limit: Limit = None,
-    skip_bad_images: SkipBad = False,
+    on_bad_image: OnBadImage = "stop",
     threads: Threads = None,
     json: Json = False,
 ) -> None:
@@ -112,19 +111,19 @@ def train(
         "mean": numbers(mean, "--mean"),
         "std": numbers(std, "--std"),
         "limit": limit,
-        "on_bad_image": on_bad_image(skip_bad_images),
+        "on_bad_image": on_bad_image,
     }
     from paring.cli._workshop import open_workshop
 
     if workers is not None and workers < 0:
         raise ArgumentError("impossible number of processes", where="--workers", found=workers, expected="0 or more")
     shop = open_workshop(net, weights, data, val, asked, seed, threads_here(threads), stream=workers is not None)
-    images = source(shop, settings, workers or 0, on_bad_image(skip_bad_images), world.device)
-    tests = scored(shop, world, workers or 0, on_bad_image(skip_bad_images))
+    images = source(shop, settings, workers or 0, on_bad_image, world.device)
+    tests = scored(shop, world, workers or 0, on_bad_image)
 
     def met(stream: object) -> dict[str, str]:
         """Damaged images that this process has met in its share, and left out."""
-        return getattr(stream, "bad", {}) if skip_bad_images else {}
+        return getattr(stream, "bad", {}) if on_bad_image == "skip" else {}
 
     try:
         outcome = training.run(
