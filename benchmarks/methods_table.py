@@ -77,7 +77,7 @@ def both(inner: dict[str, Any], steps: int) -> dict[str, list[Stage]]:
                     activations=4,
                     rounding="gptq",
                     aware=True,
-                    norm_delay=steps // 3,
+                    norm_delay=0,
                 )
             ]
         ],

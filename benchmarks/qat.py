@@ -4,8 +4,8 @@
 
 Starts from `weights/resnet20_cifar10.safetensors`. 512 training images calibrate; weights are rounded by GPTQ. Then the
 same integers are trained: batches of 128 images, padded, cropped and flipped, Adam, the rate falling to zero along a
-cosine, batch statistics for the first third of the steps, scales learnt. Every network is run by the engine on all
-10,000 test images; the simulation's answers are compared on the first 500.
+cosine, scales learnt, batch norms frozen from the start (--norm-delay: after so many steps). Every network is run by
+the engine on all 10,000 test images; the simulation's answers are compared on the first 500.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ def main() -> None:
     parser.add_argument("--bits", nargs="+", default=["4x4", "3x3", "2x4", "2x2"], metavar="WxA")
     parser.add_argument("--steps", type=int, default=390)
     parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--norm-delay", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--test", type=int, default=10_000, help="test images; fewer to try the script out")
     asked = parser.parse_args()
@@ -76,7 +77,7 @@ def main() -> None:
             tuning_images=256,
         )
         before = float((scores(made.graph, x, asked.threads).argmax(1) == test.labels).mean())
-        aware = quantisation_aware(made, norm_delay=asked.steps // 3)
+        aware = quantisation_aware(made, norm_delay=asked.norm_delay)
         optimiser = torch.optim.Adam([p for p in aware.parameters() if p.requires_grad], asked.rate)
         epochs, began = -(-asked.steps // len(batches)), time.perf_counter()
         training.fit(aware, batches, optimiser, epochs=epochs, steps=asked.steps, schedule="cosine", progress=False)

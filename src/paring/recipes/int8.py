@@ -40,7 +40,7 @@ def int8(
         rounding: ``nearest``, ``gptq`` or ``adaround``; by default ``nearest`` from 6 bits up, ``gptq`` below.
         observer: how ranges are read: ``lp``, ``mse``, ``minmax``, ``percentile`` or ``entropy``.
         activations: bits of what goes between layers, 2 to 8.
-        epochs: of training through the rounding; batch norms are frozen after a third. 0 for none.
+        epochs: of training through the rounding, batch norms frozen as they are; 0 for none.
         rate: of that training.
         augment: augmentation in it.
 
@@ -60,7 +60,6 @@ def int8(
         weights |= dict.fromkeys((subject.layers[0], subject.layers[-1]), 8)
     chosen = rounding or ("nearest" if bits >= 6 else "gptq")
     training = subject.tuning(epochs, rate, augment)
-    passes = epochs * (subject.images // training[0].options["batch"]) if training else 0
     step = quantise(
         equalised=None if calibrate else "relu",
         weights=weights,
@@ -69,6 +68,6 @@ def int8(
         rounding=chosen,
         observer=observer,
         aware=bool(training),
-        norm_delay=passes // 3,
+        norm_delay=0,  # their statistics are those of a trained network; in few epochs others only unsettle the scales
     )
     return [step, *training]
