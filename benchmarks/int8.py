@@ -6,9 +6,10 @@
 MobileNetV2: the first 100 photographs calibrate, the others score; the share of images with the float network's answer
 and how many are right. They look like training images, so this tells before from after and no ImageNet accuracy.
 ResNet-20: 128 evenly spaced training images calibrate, the whole test set scores. Every network is written, read back
-and run by the engine from the file. `DFQ` sees no image: one scale for a whole weight, equalised, high biases absorbed
-and biases corrected from batch norms alone. With 4-bit weights the smallest layers, that hold a tenth or a fifth of all
-weights, keep 8 bits (`paring.methods.mixed_widths`); activations have 8 unless a row says that they stay float.
+and run by the engine from the file. Which layers keep their sums in float is found on calibration images. `DFQ` sees no
+image: one scale for a whole weight, equalised, high biases absorbed and biases corrected from batch norms alone. With
+4-bit weights the smallest layers, that hold a tenth or a fifth of all weights, keep 8 bits
+(`paring.methods.mixed_widths`); activations have 8 unless a row says that they stay float.
 Seconds are of the quantisation.
 """
 
@@ -101,6 +102,9 @@ def mobilenet(asked: argparse.Namespace) -> None:
     dfq: dict[str, Any] = {"norms": norms, "per_channel": False, "equalised": "relu"}
     ways = {
         "int8": lambda: quantise(graph, images, tuning_images=CALIBRATE).graph,
+        "int8, three layers' sums in float": lambda: (
+            quantise(graph, images, tuning_images=CALIBRATE, float_sums=3).graph
+        ),
         "int8, one scale a weight, DFQ without data": lambda: quantise(folded, **dfq).graph,
         "4-bit weights, a tenth 8, GPTQ": lambda: few_bits(0.1),
         "4-bit weights, a fifth 8, GPTQ": lambda: few_bits(0.2),

@@ -9,6 +9,7 @@ the zeros of pruning. :func:`forms` turns a trained network into forms for the g
     graph.weights.update(forms(network))
 """
 
+from paring.methods._answer_noise import answer_noise as answer_noise
 from paring.methods._captured import graph_with_forms as graph_with_forms
 from paring.methods._channel_scores import SCORES as SCORES
 from paring.methods._channel_scores import channel_scores as channel_scores

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
@@ -87,7 +87,9 @@ def widths(names: list[str], bits: Bits, what: str, otherwise: int | None = 8) -
     return chosen
 
 
-def assign(graph: Graph, weights: Bits, *, on_codes: bool = True, answers: str = "float") -> Roles:
+def assign(
+    graph: Graph, weights: Bits, *, on_codes: bool = True, answers: str = "float", exact: Collection[str] = ()
+) -> Roles:
     """Decide on every node.
 
     Args:
@@ -96,6 +98,7 @@ def assign(graph: Graph, weights: Bits, *, on_codes: bool = True, answers: str =
         on_codes: whether activations become codes at all.
         answers: ``float``: layers that make an output of the network keep their sums, with an integer weight, so that
             answers are not rounded to codes; ``codes``: they are like others.
+        exact: further layers that keep their sums; additions that read them are computed in float, too.
 
     Raises:
         ArgumentError: on a pattern without a match, a width that cannot be, or another value of ``answers``.
@@ -109,9 +112,10 @@ def assign(graph: Graph, weights: Bits, *, on_codes: bool = True, answers: str =
     nodes = {node.name: node for node in graph.nodes}
     count = _reader_counts(graph)
     final = _answering(graph) if answers == "float" else set()
+    sums = set(exact)  # values in float on request: additions of such join them
     for node in graph.nodes:
         if node.op in WEIGHTED:
-            role, reason = _weighted(graph, node, chosen[node.name], on_codes, node.name in final)
+            role, reason = _weighted(graph, node, chosen[node.name], on_codes, node.name in final, node.name in sums)
             if role != "float":
                 roles.bits[node.name] = chosen[node.name] or 8
         elif not on_codes:
@@ -119,6 +123,9 @@ def assign(graph: Graph, weights: Bits, *, on_codes: bool = True, answers: str =
         elif node.op in ("relu", "clip") and _takes_in(roles, nodes.get(node.inputs[0]), count, graph):
             roles.fused[node.inputs[0]] = node.name
             role, reason = "fused", ""
+        elif node.op == "add" and not sums.isdisjoint(node.inputs):
+            sums.add(node.name)
+            role, reason = "float", "adds sums that are kept in float"
         else:
             role, reason = _unweighted(roles, node, shapes)
         roles.role[node.name] = role
@@ -127,7 +134,7 @@ def assign(graph: Graph, weights: Bits, *, on_codes: bool = True, answers: str =
     return roles
 
 
-def _weighted(graph: Graph, node: Node, bits: int | None, on_codes: bool, final: bool) -> tuple[str, str]:
+def _weighted(graph: Graph, node: Node, bits: int | None, on_codes: bool, final: bool, exact: bool) -> tuple[str, str]:
     if bits is None:
         return "float", "left in float on request"
     if not on_codes:
@@ -136,6 +143,8 @@ def _weighted(graph: Graph, node: Node, bits: int | None, on_codes: bool, final:
         return "weights", "a transposed convolution has no operator on codes: integer weight, float arithmetic"
     if final:
         return "weights", "makes the network's answer: integer weight, sums kept in float"
+    if exact:
+        return "weights", "disturbs the answers most when rounded: integer weight, sums kept in float"
     depth = graph.weights[node.weights["weight"]].size // graph.weights[node.weights["weight"]].shape[0]
     if depth * 255 * largest_code(bits) > _MOST_SUM:
         return "weights", "sums might not fit 32 bits: integer weight, float arithmetic"

@@ -30,6 +30,7 @@ from paring.capture import BatchNorm, rebuild
 from paring.errors import ArgumentError, DataError
 from paring.forms import Integer
 from paring.graph import Codes, Graph, Node, fold_scale_shift, least_scales, simplify
+from paring.methods._answer_noise import answer_noise, noisiest
 from paring.methods._emit import Plan
 from paring.methods._moments import Moments, Normal, moments, normals
 from paring.methods._observers import OBSERVERS, Histogram, Range, affine
@@ -46,6 +47,8 @@ from paring.methods.equalisation import absorb_high_biases, equalise
 _MOST_BIAS = 1 << 23
 #: Images that go through the network at a time while activations are observed.
 _BATCH = 2
+#: Images on which it is measured what rounding does to the answers.
+_NOISE_IMAGES = 8
 
 
 @dataclass
@@ -78,6 +81,7 @@ def quantise(
     correct: bool = True,
     equalised: bool | str | None = None,
     answers: str = "float",
+    float_sums: int = 0,
     norms: Mapping[str, BatchNorm] | None = None,
     tuning_images: int = 64,
     options: Mapping[str, float] | None = None,
@@ -104,6 +108,9 @@ def quantise(
             ``"activations"`` with images and a scale per channel, where activations become codes, otherwise False.
         answers: ``float``: layers that make the network's outputs keep their sums in float, over integer weights;
             ``codes``: they are rounded like all others.
+        float_sums: so many layers more keep their sums in float, those whose rounded answers, with the additions they
+            feed, disturb the network's answers most on the images (:func:`paring.methods.answer_noise`). It costs the
+            time of these layers in float, and nothing in bytes.
         norms: batch norms that were folded, by layer (:func:`paring.capture.norm_statistics`): without images,
             ranges and corrections come from these alone; with images they are only handed on, to be trained.
         tuning_images: how many of the images the walk for rounding and correction takes; it holds their maps.
@@ -134,6 +141,14 @@ def quantise(
     told = moments(roles.graph, known) if norms and calibration is None else None
     if on_codes:
         _choose_codes(plan, calibration, told, activations, observer)
+    if float_sums:
+        if calibration is None or not on_codes:
+            raise ArgumentError("sums are kept in float by what images show", found=f"float_sums={float_sums}")
+        noise = answer_noise(plan, calibration[:_NOISE_IMAGES])
+        exact = noisiest(roles, noise, float_sums)
+        notes.append(f"sums kept in float, they made most of the noise: {', '.join(exact)}")
+        roles = assign(graph, weights, on_codes=on_codes, answers=answers, exact=exact)
+        plan = Plan(roles, codes={name: plan.codes[name] for name in (*roles.rounded(), *roles.entries())})
     _choose_weights(plan, per_channel, scales)
     ratios: dict[str, float] = {}
     if calibration is not None:

@@ -158,6 +158,7 @@ def quantise(
     per_channel: bool = True,
     correct: bool = True,
     equalised: bool | str | None = None,
+    float_sums: int = 0,
     aware: bool = False,
     norm_delay: int | None = None,
 ) -> Step:
@@ -175,6 +176,7 @@ def quantise(
         per_channel: a scale for each output channel, or one for a whole weight.
         correct: correct biases.
         equalised: how channels are brought to like ranges first; None for what the images show.
+        float_sums: so many layers, those that disturb the answers most, keep their sums in float.
         aware: give a network that is trained; see :func:`paring.methods.quantisation_aware`.
         norm_delay: training steps after which batch norms are frozen, for ``aware``; None for not at all.
     """
@@ -187,6 +189,7 @@ def quantise(
         "per_channel": per_channel,
         "correct": correct,
         "equalised": equalised,
+        "float_sums": float_sums,
     }
     if aware:
         options |= {"aware": True, "norm_delay": norm_delay}

@@ -26,6 +26,7 @@ def int8(
     rounding: str | None = None,
     observer: str = "lp",
     activations: int = 8,
+    float_sums: int = 0,
     epochs: int = 0,
     rate: float = 1e-3,
     augment: str | None = None,
@@ -40,6 +41,7 @@ def int8(
         rounding: ``nearest``, ``gptq`` or ``adaround``; by default ``nearest`` from 6 bits up, ``gptq`` below.
         observer: how ranges are read: ``lp``, ``mse``, ``minmax``, ``percentile`` or ``entropy``.
         activations: bits of what goes between layers, 2 to 8.
+        float_sums: so many layers, those whose rounded answers disturb the network's most, keep their sums in float.
         epochs: of training through the rounding, batch norms frozen as they are; 0 for none.
         rate: of that training.
         augment: augmentation in it.
@@ -67,6 +69,7 @@ def int8(
         calibrate=calibrate,
         rounding=chosen,
         observer=observer,
+        float_sums=float_sums,
         aware=bool(training),
         norm_delay=0,  # their statistics are those of a trained network; in few epochs others only unsettle the scales
     )
