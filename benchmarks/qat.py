@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="folder with cifar10/ and weights/")
     parser.add_argument("--bits", nargs="+", default=["4x4", "3x3", "2x4", "2x2"], metavar="WxA")
     parser.add_argument("--steps", type=int, default=390)
-    parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--rate", type=float, default=2e-4)
     parser.add_argument("--norm-delay", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--test", type=int, default=10_000, help="test images; fewer to try the script out")

@@ -28,7 +28,7 @@ def int8(
     activations: int = 8,
     float_sums: int = 0,
     epochs: int = 0,
-    rate: float = 1e-3,
+    rate: float = 2e-4,
     augment: str | None = None,
 ) -> list[Step]:
     """The steps.
@@ -43,7 +43,7 @@ def int8(
         activations: bits of what goes between layers, 2 to 8.
         float_sums: so many layers, those whose rounded answers disturb the network's most, keep their sums in float.
         epochs: of training through the rounding, batch norms frozen as they are; 0 for none.
-        rate: of that training.
+        rate: of that training, with Adam; a larger one moves too many codes of few bits at once.
         augment: augmentation in it.
 
     Raises:
