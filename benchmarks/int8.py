@@ -30,7 +30,7 @@ from mobilenet_v2_photographs import photographs, prepared
 from paring import container, data, zoo
 from paring.capture import capture, norm_statistics
 from paring.graph import Graph, Preparation, fold_scale_shift
-from paring.methods import mixed_widths, quantise
+from paring.methods import answer_noise, mixed_widths, quantise
 from paring.runtime import Engine
 
 CIFAR = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
@@ -113,6 +113,11 @@ def mobilenet(asked: argparse.Namespace) -> None:
     scored = np.ascontiguousarray(x[CALIBRATE:].transpose(0, 2, 3, 1))
     title = f"MobileNetV2, {CALIBRATE} photographs to calibrate, {len(scored)} others to score"
     rows(title, graph, ways, scored, np.array(labels)[CALIBRATE:], 1000, asked)
+    noise = answer_noise(quantise(graph, images[:32]).plan, images[:8])
+    whole = sum(noise.values())
+    worst = sorted(noise, key=lambda name: -noise[name])[:5]
+    shares = ", ".join(f"{name} {noise[name] / whole:.0%}" for name in worst)
+    print(f"\nOf what rounding {len(noise)} activations does to the answers, to first order: {shares}.")
 
 
 def resnet(asked: argparse.Namespace) -> None:
