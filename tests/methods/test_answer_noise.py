@@ -80,5 +80,7 @@ def test_layers_that_disturb_most_keep_their_sums():
 
 def test_without_images_nothing_is_known():
     net, images = problem()
+    with pytest.raises(ArgumentError, match="number of layers cannot be; found float_sums=-1"):
+        quantise(capture(net, (3, 8, 8)), images, float_sums=-1)
     with pytest.raises(ArgumentError, match="by what images show; found float_sums=2"):
         quantise(capture(net, (3, 8, 8)), images, activations=None, float_sums=2)

@@ -100,6 +100,18 @@ Preset = Annotated[
         help="A paper's recipe, such as resnet-cifar10; options override it. A wrong name lists the nearest.",
     ),
 ]
+ReportPage = Annotated[
+    Path | None, typer.Option("--report", metavar="PAGE.html", help="Also make a page with the curves.")
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        "-j",
+        metavar="N",
+        help="Read images as they are needed, decoded in N processes, instead of holding all in memory.",
+    ),
+]
 Device = Annotated[
     str | None,
     typer.Option("--device", metavar="NAME", help="cpu, cuda or cuda:1. [dim]Default: a GPU if there is one.[/dim]"),

@@ -34,10 +34,12 @@ from paring.cli._training_options import (
     Keep,
     LogEvery,
     Preset,
+    ReportPage,
     Resume,
     Run,
     TrackerName,
     Until,
+    Workers,
     chosen,
     training_options,
 )
@@ -62,18 +64,8 @@ def train(
     run: Run = None,
     resume: Resume = False,
     until: Until = None,
-    report: Annotated[
-        Path | None, typer.Option("--report", metavar="PAGE.html", help="Also make a page with the curves.")
-    ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            "--workers",
-            "-j",
-            metavar="N",
-            help="Read images as they are needed, decoded in N processes, instead of holding all in memory.",
-        ),
-    ] = None,
+    report: ReportPage = None,
+    workers: Workers = None,
     device: Device = None,
     keep: Keep = 2,
     checkpoint: Every = 60.0,

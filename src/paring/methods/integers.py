@@ -142,6 +142,8 @@ def quantise(
     if on_codes:
         _choose_codes(plan, calibration, told, activations, observer)
     if float_sums:
+        if float_sums < 0:
+            raise ArgumentError("number of layers cannot be", found=f"float_sums={float_sums}", expected="0 up")
         if calibration is None or not on_codes:
             raise ArgumentError("sums are kept in float by what images show", found=f"float_sums={float_sums}")
         noise = answer_noise(plan, calibration[:_NOISE_IMAGES])

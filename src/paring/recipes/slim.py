@@ -71,7 +71,9 @@ def slim(
         raise ArgumentError("number of branches cannot be", found=branches, expected="0 up")
     if optimiser not in _TUNING:
         raise ArgumentError("optimiser cannot be", found=repr(optimiser), expected=" or ".join(_TUNING))
-    settings = {**_TUNING[optimiser], "warmup": min(100, epochs * subject.images // 1000)}
+    settings = dict(_TUNING[optimiser])
+    if optimiser == "sgd":  # a large rate from the first step would undo what the cut has left
+        settings["warmup"] = min(100, epochs * subject.images // 1000)
     if rate is not None:
         settings["rate"] = rate
     if layers is not None:
