@@ -125,6 +125,11 @@ def test_int8_with_epochs_trains_the_integers_that_the_engine_computes(net, tmp_
     with torch.no_grad():
         mine = trained.network(torch.from_numpy(images.transpose(0, 3, 1, 2).copy())).numpy()
     np.testing.assert_allclose(runtime.load(tmp_path / "b" / "Net.pare")(images), mine, rtol=1e-6, atol=1e-6)
+    mixed = run(tmp_path / "c", "int8", net, bits=2, epochs=1, float_sums=1)
+    assert sum(node.op in ("conv2d", "linear") for node in mixed.graph.nodes) == 2  # one, and the one that answers
+    with torch.no_grad():
+        mine = mixed.network(torch.from_numpy(images.transpose(0, 3, 1, 2).copy())).numpy()
+    np.testing.assert_allclose(runtime.load(tmp_path / "c" / "Net.pare")(images), mine, rtol=1e-5, atol=1e-5)
     again = run(tmp_path / "b", "int8", net, bits=2, activations=3, epochs=2, resume=True)
     same_graph(again.graph, trained.graph)
 

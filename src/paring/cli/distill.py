@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,6 +25,7 @@ from paring.cli._options import (
 )
 from paring.cli._output import note, note_bad
 from paring.cli._teachers import hint_pairs, opened_teachers
+from paring.cli._training_images import all_met, scored, scorer, source, telling
 from paring.cli._training_options import (
     Device,
     Every,
@@ -41,7 +41,7 @@ from paring.cli._training_options import (
     chosen,
     training_options,
 )
-from paring.cli.train import about, finish, identity, scored, source, threads_here
+from paring.cli.train import about, finish, identity, threads_here
 from paring.errors import ArgumentError
 
 _PANEL = "Teacher"
@@ -190,12 +190,9 @@ def distill(
     say = note if world.main else lambda line: None
     teachers = opened_teachers(teacher, shop.train, teacher_mean, teacher_std, say)
 
-    def met(stream: object) -> dict[str, str]:
-        """Damaged images that this process has met in its share, and left out."""
-        return getattr(stream, "bad", {}) if on_bad_image == "skip" else {}
-
+    streams = (images, tests) if on_bad_image == "skip" else (None, None)
     facts = {"teacher": ", ".join(teacher), "temperature": str(temperature), "hard weight": str(hard_weight)}
-    try:
+    with telling(world, folder, streams):
         outcome = recipes.distil(
             shop.module,
             images,
@@ -212,7 +209,7 @@ def distill(
             hint_weight=hint_weight,
             identity=identity(shop),
             warn=note,
-            evaluate=training.evaluator(shop.test) if tests is None else lambda network: training.score(network, tests),
+            evaluate=scorer(shop, tests),
             classes=len(shop.train.classes),
             resume=resume,
             until=until,
@@ -225,12 +222,7 @@ def distill(
             title=shop.named.title,
             say=note,
         )
-    except BaseException as error:  # the other processes may be gone, so each says what it met itself
-        if isinstance(error, KeyboardInterrupt) and world.main and training.Checkpoints(folder).paths():
-            note(f"Its state is in {folder}; the same command with --resume goes on.")
-        note_bad(met(images) | met(tests))
-        raise
-    bad, bad_tests = (dict.fromkeys(chain(*world.gathered(list(met(stream))))) for stream in (images, tests))
+    bad, bad_tests = (all_met(world, stream) for stream in streams)
     if world.main:
         note_bad([*bad, *bad_tests])
         finish(shop, settings, outcome, folder, out, report, json, facts, len(bad), len(bad_tests))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,6 +27,7 @@ from paring.cli._options import (
     numbers,
 )
 from paring.cli._output import count, note, note_bad, percent, print_facts, print_json
+from paring.cli._training_images import all_met, scored, scorer, source, telling
 from paring.cli._training_options import (
     Device,
     Every,
@@ -46,10 +46,8 @@ from paring.cli._training_options import (
 from paring.errors import ArgumentError
 
 if TYPE_CHECKING:
-    import torch
-
     from paring.cli._workshop import Workshop
-    from paring.training import InOrder, Outcome, Settings, Source, World
+    from paring.training import Outcome, Settings
 
 
 @training_options
@@ -113,17 +111,14 @@ def train(
     images = source(shop, settings, workers or 0, on_bad_image, world.device)
     tests = scored(shop, world, workers or 0, on_bad_image)
 
-    def met(stream: object) -> dict[str, str]:
-        """Damaged images that this process has met in its share, and left out."""
-        return getattr(stream, "bad", {}) if on_bad_image == "skip" else {}
-
-    try:
+    streams = (images, tests) if on_bad_image == "skip" else (None, None)
+    with telling(world, folder, streams):
         outcome = training.run(
             shop.module,
             images,
             settings,
             folder=folder,
-            evaluate=training.evaluator(shop.test) if tests is None else lambda network: training.score(network, tests),
+            evaluate=scorer(shop, tests),
             classes=len(shop.train.classes),
             resume=resume,
             until=until,
@@ -137,70 +132,10 @@ def train(
             title=shop.named.title,
             say=note,
         )
-    except BaseException as error:  # the other processes may be gone, so each says what it met itself
-        if isinstance(error, KeyboardInterrupt) and world.main and training.Checkpoints(folder).paths():
-            note(f"Its state is in {folder}; the same command with --resume goes on.")
-        note_bad(met(images) | met(tests))
-        raise
-    # From epoch to epoch an image is now in one process's share and now in another's, so places are joined, not counts.
-    bad, bad_tests = (dict.fromkeys(chain(*world.gathered(list(met(stream))))) for stream in (images, tests))
+    bad, bad_tests = (all_met(world, stream) for stream in streams)
     if world.main:
         note_bad([*bad, *bad_tests])
         finish(shop, settings, outcome, folder, out, report, json, skipped=len(bad), test_skipped=len(bad_tests))
-
-
-def source(
-    shop: Workshop,
-    settings: Settings,
-    workers: int = 0,
-    bad: str = "stop",
-    device: torch.device | None = None,
-) -> Source:
-    """The training set as batches: any object that is a :class:`paring.training.Source` will do."""
-    from paring import training
-
-    preparation = shop.train.preparation
-    # A GPU augments what it trains on; of other devices, Metal lacks the double precision that crops are computed in.
-    place = device if device is not None and device.type == "cuda" else "cpu"
-    if shop.listing is not None:
-        return training.Stream(
-            shop.listing,
-            preparation,
-            size=settings.batch,
-            seed=settings.seed,
-            augment=settings.augment,
-            workers=workers,
-            on_bad_image=bad,
-            channels_last=settings.channels_last,
-            device=place,
-        )
-    return training.Batches(
-        shop.train.images,
-        shop.train.labels,
-        mean=preparation.mean,
-        std=preparation.std,
-        size=settings.batch,
-        seed=settings.seed,
-        augment=settings.augment,
-        channels_last=settings.channels_last,
-        device=place,
-    )
-
-
-def scored(shop: Workshop, world: World, workers: int, bad: str) -> InOrder | None:
-    """This process's share of a test set that is streamed; None where it is in memory."""
-    from paring import training
-
-    if shop.test_listing is None:
-        return None
-    return training.InOrder(
-        shop.test_listing,
-        shop.train.preparation,
-        workers=workers,
-        on_bad_image=bad,
-        rank=world.rank,
-        world=world.size,
-    )
 
 
 def threads_here(threads: int | None) -> int:
