@@ -32,11 +32,11 @@ Make = Callable[[nn.Module], Any]
 #: Name, what it does to a network, what follows each step.
 METHODS: list[tuple[str, Make, Callable[[nn.Module], int] | None]] = [
     ("float, tuned on", lambda n: None, None),
-    ("TWN 0.75", lambda n: methods.ternarise(n, dict.fromkeys(INNER, 0.75)), None),
-    ("TWN 0.75, all layers", lambda n: methods.ternarise(n, dict.fromkeys(ALL, 0.75)), None),
+    ("TWN 0.75", lambda n: methods.ternarize(n, dict.fromkeys(INNER, 0.75)), None),
+    ("TWN 0.75, all layers", lambda n: methods.ternarize(n, dict.fromkeys(ALL, 0.75)), None),
     (
         "TWN 0.75, by channel",
-        lambda n: methods.ternarise(n, dict.fromkeys(INNER, 0.75), per_channel=True),
+        lambda n: methods.ternarize(n, dict.fromkeys(INNER, 0.75), per_channel=True),
         None,
     ),
     (
@@ -56,17 +56,17 @@ METHODS: list[tuple[str, Make, Callable[[nn.Module], int] | None]] = [
     ),
     (
         "BWN",
-        lambda n: methods.binarise_weights(n, dict.fromkeys(INNER, "paper")),
+        lambda n: methods.binarize_weights(n, dict.fromkeys(INNER, "paper")),
         methods.center_and_clip_weights,
     ),
     (
         "BWN, all layers",
-        lambda n: methods.binarise_weights(n, dict.fromkeys(ALL, "paper")),
+        lambda n: methods.binarize_weights(n, dict.fromkeys(ALL, "paper")),
         methods.center_and_clip_weights,
     ),
-    ("XNOR-Net", lambda n: methods.binarise(n, {"*": "scaled"}, SHAPE), methods.center_and_clip_weights),
-    ("XNOR-Net without K", lambda n: methods.binarise(n, {"*": "sign"}, SHAPE), methods.center_and_clip_weights),
-    ("BNN", lambda n: methods.binarise(n, {"*": "bnn"}, SHAPE), methods.clip_weights),
+    ("XNOR-Net", lambda n: methods.binarize(n, {"*": "scaled"}, SHAPE), methods.center_and_clip_weights),
+    ("XNOR-Net without K", lambda n: methods.binarize(n, {"*": "sign"}, SHAPE), methods.center_and_clip_weights),
+    ("BNN", lambda n: methods.binarize(n, {"*": "bnn"}, SHAPE), methods.clip_weights),
 ]
 
 
@@ -83,9 +83,9 @@ def train(
         seed=seed,
         augment="none",
     )
-    optimiser = training.optimiser(network, "adam", rate=1e-3)
+    optimizer = training.optimizer(network, "adam", rate=1e-3)
     after_step = None if after is None else lambda step: after(network)
-    training.fit(network, batches, optimiser, epochs=epochs, schedule="cosine", after_step=after_step, progress=False)
+    training.fit(network, batches, optimizer, epochs=epochs, schedule="cosine", after_step=after_step, progress=False)
     network.eval()
 
 

@@ -58,7 +58,7 @@ def signed(values: np.ndarray, negatives: int) -> np.ndarray:
 
 
 def plain(layers: Layers) -> float:
-    """Bytes of an ideal arithmetic coder behind DeepCABAC-like binarisation and contexts.
+    """Bytes of an ideal arithmetic coder behind DeepCABAC-like binarization and contexts.
 
     Zero flag and sign by the two weights before, ten greater-than flags, then Exp-Golomb; two rates for each bit.
     """
@@ -133,7 +133,7 @@ def seconds(work: Callable[[], object], runs: int = 5) -> float:
 
 
 def shared(weight: np.ndarray, clusters: int) -> tuple[np.ndarray, int, int]:
-    """Linear initialisation, then Lloyd's k-means over the non-zero weights."""
+    """Linear initialization, then Lloyd's k-means over the non-zero weights."""
     nonzero = np.sort(weight[weight != 0])
     book = np.linspace(nonzero[0], nonzero[-1], min(clusters, len(nonzero)))
     for _ in range(60):
@@ -162,14 +162,14 @@ def pruned_lenet(name: str, kept: tuple[float, ...], clusters: tuple[int, ...]) 
     weights = [p for p in network.parameters() if p.ndim > 1]
     images = torch.from_numpy(data.prepared()).permute(0, 3, 1, 2).contiguous()
     labels = torch.from_numpy(data.labels)
-    optimiser = torch.optim.Adam(network.parameters(), 1e-3)
+    optimizer = torch.optim.Adam(network.parameters(), 1e-3)
     steps = 3000 if where else 1500
     for step in range(steps):
         batch = torch.randint(len(labels), (128,))
         loss = F.cross_entropy(network(images[batch]), labels[batch]) + 5e-5 * sum((w * w).sum() for w in weights)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         progress = min(1.0, max(0.0, (step / steps - 0.15) / 0.55))
         with torch.no_grad():
             for weight, share in zip(weights, kept, strict=True):

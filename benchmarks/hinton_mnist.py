@@ -29,6 +29,7 @@ import torch
 from torch import Tensor, nn
 
 from paring import data, training
+from paring.distillation import cached_logits, distillation
 
 #: What the paper counts among 10,000 test digits, all and threes; its last column is a percentage there.
 PAPER = {
@@ -117,10 +118,10 @@ def train(
         for weight in weights if squared and step % _HOLD == 0 else ():
             weight.copy_(weight.renorm(2, 0, squared**0.5))
 
-    optimiser = torch.optim.Adam(network.parameters(), given.rate, fused=True)
-    stepper = training.Stepper(network, loss, optimiser, precision=given.precision)
+    optimizer = torch.optim.Adam(network.parameters(), given.rate, fused=True)
+    stepper = training.Stepper(network, loss, optimizer, precision=given.precision)
     position = training.fit(
-        network, digits, optimiser, epochs=epochs, schedule="cosine", stepper=stepper, after_step=hold, progress=False
+        network, digits, optimizer, epochs=epochs, schedule="cosine", stepper=stepper, after_step=hold, progress=False
     )
     network.eval()
     return position.seconds
@@ -186,8 +187,8 @@ def learn(system: str, seed: int, teacher: nn.Module, sets, given: argparse.Name
     digits, moved = STUDENTS[system]
     loss = training.cross_entropy()
     if system != "plain":
-        cache = training.cached_logits(given.out / f"teacher-{seed}.logits.safetensors", [teacher], sets[0])
-        loss = training.distillation(cache, given.temperature, 1 - given.hard_weight)
+        cache = cached_logits(given.out / f"teacher-{seed}.logits.safetensors", [teacher], sets[0])
+        loss = distillation(cache, given.temperature, 1 - given.hard_weight)
     network = perceptron(given.student_units, seed)
     source = Digits(sets[0], digits, given.batch, training.derived_seed(seed, "student"))
     seconds = train(network, source, loss, given.student_epochs, given)

@@ -4,7 +4,7 @@
     python benchmarks/input_pipeline.py --data ../shared/data --workers 1 --rounds 3 --markdown FILE
 
 Both read the same JPEG files (the photographs of `imagenet_samples`, written out as an image folder) and do the same:
-a random resized crop to 224 x 224, a flip, colour jitter of 0.4 in brightness, contrast and saturation, normalisation,
+a random resized crop to 224 x 224, a flip, color jitter of 0.4 in brightness, contrast and saturation, normalization,
 batches of float32. The plain loader is what tutorials show: per photograph, in the worker, with Pillow. Epochs of the
 two alternate, the first of each is not counted, and medians are given. CPU time is that of all processes together, so
 it depends little on what else the machine does.
@@ -35,11 +35,11 @@ from PIL import Image, ImageEnhance
 from torch.utils.data import DataLoader, Dataset
 
 from paring import data, training
-from paring.graph import Preparation
+from paring.image import Preparation
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 PREPARATION = Preparation(224, 224, 3, MEAN, STD, 256)
-AUGMENT = "resized-crop,flip,colour:0.4"
+AUGMENT = "resized-crop,flip,color:0.4"
 _TICK = os.sysconf("SC_CLK_TCK")
 
 

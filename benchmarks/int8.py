@@ -7,10 +7,10 @@ MobileNetV2: the first 100 photographs calibrate, the others score; the share of
 and how many are right. They look like training images, so this tells before from after and no ImageNet accuracy.
 ResNet-20: 128 evenly spaced training images calibrate, the whole test set scores. Every network is written, read back
 and run by the engine from the file. Which layers keep their sums in float is found on calibration images. `DFQ` sees no
-image: one scale for a whole weight, equalised, high biases absorbed and biases corrected from batch norms alone. With
+image: one scale for a whole weight, equalized, high biases absorbed and biases corrected from batch norms alone. With
 4-bit weights the smallest layers, that hold a tenth or a fifth of all weights, keep 8 bits
-(`paring.methods.mixed_widths`); activations have 8 unless a row says that they stay float.
-Seconds are of the quantisation.
+(`paring.methods.integer.mixed_widths`); activations have 8 unless a row says that they stay float.
+Seconds are of the quantization.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ from mobilenet_v2_photographs import photographs, prepared
 
 from paring import container, data, zoo
 from paring.capture import capture, norm_statistics
-from paring.graph import Graph, Preparation, fold_scale_shift
-from paring.methods import answer_noise, mixed_widths, quantise
+from paring.graph import Graph, fold_scale_shift
+from paring.image import Preparation
+from paring.methods.integer import answer_noise, mixed_widths, quantize
 from paring.runtime import Engine
 
 CIFAR = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
@@ -97,15 +98,15 @@ def mobilenet(asked: argparse.Namespace) -> None:
 
     def few_bits(share: float, **more: Any) -> Graph:
         widths = mixed_widths(graph, 4, share)
-        return quantise(graph, images, weights=widths, rounding="gptq", tuning_images=CALIBRATE, **more).graph
+        return quantize(graph, images, weights=widths, rounding="gptq", tuning_images=CALIBRATE, **more).graph
 
-    dfq: dict[str, Any] = {"norms": norms, "per_channel": False, "equalised": "relu"}
+    dfq: dict[str, Any] = {"norms": norms, "per_channel": False, "equalized": "relu"}
     ways = {
-        "int8": lambda: quantise(graph, images, tuning_images=CALIBRATE).graph,
+        "int8": lambda: quantize(graph, images, tuning_images=CALIBRATE).graph,
         "int8, three layers' sums in float": lambda: (
-            quantise(graph, images, tuning_images=CALIBRATE, float_sums=3).graph
+            quantize(graph, images, tuning_images=CALIBRATE, float_sums=3).graph
         ),
-        "int8, one scale a weight, DFQ without data": lambda: quantise(folded, **dfq).graph,
+        "int8, one scale a weight, DFQ without data": lambda: quantize(folded, **dfq).graph,
         "4-bit weights, a tenth 8, GPTQ": lambda: few_bits(0.1),
         "4-bit weights, a fifth 8, GPTQ": lambda: few_bits(0.2),
         "4-bit weights, a tenth 8, GPTQ, float activations": lambda: few_bits(0.1, activations=None),
@@ -113,7 +114,7 @@ def mobilenet(asked: argparse.Namespace) -> None:
     scored = np.ascontiguousarray(x[CALIBRATE:].transpose(0, 2, 3, 1))
     title = f"MobileNetV2, {CALIBRATE} photographs to calibrate, {len(scored)} others to score"
     rows(title, graph, ways, scored, np.array(labels)[CALIBRATE:], 1000, asked)
-    noise = answer_noise(quantise(graph, images[:32]).plan, images[:8])
+    noise = answer_noise(quantize(graph, images[:32]).plan, images[:8])
     whole = sum(noise.values())
     worst = sorted(noise, key=lambda name: -noise[name])[:5]
     shares = ", ".join(f"{name} {noise[name] / whole:.0%}" for name in worst)
@@ -130,9 +131,9 @@ def resnet(asked: argparse.Namespace) -> None:
     images = torch.from_numpy(np.concatenate([train.prepared(i, i + 1) for i in picked]).transpose(0, 3, 1, 2).copy())
     graph = capture(network, (3, 32, 32))
     ways = {
-        "int8": lambda: quantise(graph, images).graph,
+        "int8": lambda: quantize(graph, images).graph,
         "4-bit weights, a tenth 8, GPTQ": lambda: (
-            quantise(graph, images, weights=mixed_widths(graph, 4), rounding="gptq").graph
+            quantize(graph, images, weights=mixed_widths(graph, 4), rounding="gptq").graph
         ),
     }
     rows("ResNet-20, CIFAR-10, 10,000 test images", graph, ways, test.prepared(), test.labels, 10, asked)

@@ -2,7 +2,7 @@
 
     python benchmarks/integer_coding.py
 
-Weights are normally distributed, with one standard deviation or with one for each output (log-normal, 0.6), quantised
+Weights are normally distributed, with one standard deviation or with one for each output (log-normal, 0.6), quantized
 symmetrically with a scale per output: 8 and 4 bits to the largest magnitude, 2 bits to 1.22 standard deviations. The
 least is the code length under the very distribution the codes were drawn from, known for each output, which no coder
 can be told. Scales are not counted in either.

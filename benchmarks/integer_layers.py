@@ -11,7 +11,7 @@ from functools import partial
 
 import numpy as np
 
-from paring.cli._measure import alternate
+from paring.cli.measure._latency import alternate
 from paring.forms import Dense, Integer
 from paring.graph import Codes, Graph, Node
 from paring.runtime import Engine, info

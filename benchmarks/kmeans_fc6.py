@@ -16,8 +16,8 @@ import time
 
 import numpy as np
 
-from paring.methods import proven_kmeans
-from paring.methods._exact_kmeans import symbols_between
+from paring.methods.sharing import proven_kmeans
+from paring.methods.sharing._exact_kmeans import symbols_between
 
 
 def main() -> None:

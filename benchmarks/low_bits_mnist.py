@@ -50,8 +50,8 @@ def train(network: nn.Module, source: data.Dataset, epochs: int, seed: int) -> N
         seed=seed,
         augment="none",
     )
-    optimiser = training.optimiser(network, "adam", rate=1e-3)
-    training.fit(network, batches, optimiser, epochs=epochs, schedule="cosine", progress=False)
+    optimizer = training.optimizer(network, "adam", rate=1e-3)
+    training.fit(network, batches, optimizer, epochs=epochs, schedule="cosine", progress=False)
     network.eval()
 
 
@@ -71,7 +71,7 @@ def power_of_two(network: nn.Module, source: data.Dataset, epochs: int, seed: in
     """INQ, a quarter more at a time; nothing is left to train behind the last portion."""
     parts = len(PORTIONS) - 1
     for step, portion in enumerate(PORTIONS):
-        methods.quantise_incrementally(network, {"*": bits}, portion)
+        methods.quantize_incrementally(network, {"*": bits}, portion)
         share = epochs // parts + (step < epochs % parts)
         if portion < 1 and share:
             train(network, source, share, seed + step)
@@ -84,7 +84,7 @@ def few_bits(
     if weights < 32:
         methods.dorefa(network, {"*": weights}, keep_scale=scaled)
     if activations < 32:
-        methods.quantise_activations(network, activations)
+        methods.quantize_activations(network, activations)
     if epochs:
         train(network, source, epochs, seed)
 

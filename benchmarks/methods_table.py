@@ -27,11 +27,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from paring import container, data, methods, training, zoo
+from paring import container, data, parametrize, training, zoo
 from paring.graph import cost
 from paring.recipes import compress
 from paring.recipes import steps as s
-from paring.recipes._training_steps import tune
+from paring.recipes.steps._training import tune
 from paring.runtime import Engine
 
 CIFAR = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
@@ -60,19 +60,19 @@ def both(inner: dict[str, Any], steps: int) -> dict[str, list[Stage]]:
         "weight sharing, 16 values": [[s.share({"*": 16})]],
         "Deep Compression: 40 % kept, then 16 values": [[s.prune(0.4, bits=16)], [s.share({"*": 16}, bits=16)]],
         "channels cut to half the MACs": [[s.cut(macs=0.5)]],
-        "product quantisation, by weights": [[s.product_quantise(over([4, 32]), calibrate=0, bits=16)]],
-        "product quantisation, by answers (Q-CNN)": [[s.product_quantise(over([4, 32]), calibrate=128, bits=16)]],
-        "residual codes, two stages of 16": [[s.product_quantise(over([4, 16, 2]), calibrate=128, bits=16)]],
+        "product quantization, by weights": [[s.product_quantize(over([4, 32]), calibrate=0, bits=16)]],
+        "product quantization, by answers (Q-CNN)": [[s.product_quantize(over([4, 32]), calibrate=128, bits=16)]],
+        "residual codes, two stages of 16": [[s.product_quantize(over([4, 16, 2]), calibrate=128, bits=16)]],
         "hashed to 1/4": [[s.hash_weights(over(0.25), bits=16)]],
-        "Tucker-2 and SVD, half the MACs a layer": [[s.factorise(over(0.5), by="macs")]],
-        "spatial (Jaderberg 2), half the MACs a layer": [[s.factorise(over(0.5), scheme="spatial", by="macs")]],
-        "CP, half the MACs a layer": [[s.factorise(over(0.5), scheme="cp", by="macs")]],
-        "int8": [[s.quantise()]],
-        "int8, 4-bit weights (GPTQ)": [[s.quantise(weights=widths, rounding="gptq")]],
-        "int8, 4-bit weights (AdaRound)": [[s.quantise(weights=widths, rounding="adaround")]],
+        "Tucker-2 and SVD, half the MACs a layer": [[s.factorize(over(0.5), by="macs")]],
+        "spatial (Jaderberg 2), half the MACs a layer": [[s.factorize(over(0.5), scheme="spatial", by="macs")]],
+        "CP, half the MACs a layer": [[s.factorize(over(0.5), scheme="cp", by="macs")]],
+        "int8": [[s.quantize()]],
+        "int8, 4-bit weights (GPTQ)": [[s.quantize(weights=widths, rounding="gptq")]],
+        "int8, 4-bit weights (AdaRound)": [[s.quantize(weights=widths, rounding="adaround")]],
         f"2-bit weights, 4-bit activations (GPTQ, then {TRAINED})": [
             [
-                s.quantise(
+                s.quantize(
                     weights={"*": 2, **dict.fromkeys(ENDS, 8)},
                     activations=4,
                     rounding="gptq",
@@ -83,11 +83,11 @@ def both(inner: dict[str, Any], steps: int) -> dict[str, list[Stage]]:
         ],
         "INQ, 5 bits": [[s.round_to_powers({"*": 5}, portion=p)] for p in (0.5, 0.75, 0.875, 1.0)],
         "DoReFa, 4-bit weights": [[s.dorefa({"*": 4})]],
-        "TWN": [[s.ternarise(over(0.75), per_channel=True)]],
+        "TWN": [[s.ternarize(over(0.75), per_channel=True)]],
         "BinaryConnect": [[s.binary_connect(over("glorot"))]],
-        "BWN": [[s.binarise_weights(over("paper"))]],
-        "XNOR-Net": [[s.binarise(over("scaled"))]],
-        "BNN": [[s.binarise(over("bnn"))]],
+        "BWN": [[s.binarize_weights(over("paper"))]],
+        "XNOR-Net": [[s.binarize(over("scaled"))]],
+        "BNN": [[s.binarize(over("bnn"))]],
     }
 
 
@@ -132,7 +132,7 @@ def engine_accuracy(path: Path, test: data.Dataset, count: int = 2000) -> np.nda
 
 def measure(network: nn.Module, sets: Any, stages: list[Stage], tuning: s.Step | None, run: Path) -> dict[str, Any]:
     """One row: errors of each step, bytes, MACs, seconds of the method and of tuning."""
-    fixed = any(step.name == "quantise" and "aware" not in step.options for stage in stages for step in stage)
+    fixed = any(step.name == "quantize" and "aware" not in step.options for stage in stages for step in stage)
     tunable = tuning is not None and not fixed
     row: dict[str, Any] = {}
     if len(stages) > 1:
@@ -207,7 +207,7 @@ def main() -> int:
         if asked.test_images:
             test = replace(test, images=test.images[: asked.test_images], labels=test.labels[: asked.test_images])
         sets = (part(train, asked.tune_images), test)
-        names = [name.rpartition(".")[0] for name in methods.weights(network)]
+        names = [name.rpartition(".")[0] for name in parametrize.weights(network)]
         ENDS[:] = [names[0], names[-1]]
         faster: dict[str, Any] = {"precision": "bf16", "channels_last": True} if which == "resnet20" else {}
         augment = "cifar" if which == "resnet20" else "none"

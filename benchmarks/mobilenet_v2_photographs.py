@@ -1,8 +1,8 @@
-"""MobileNet v2 with torchvision's published ImageNet weights, on a Parquet file of labelled ImageNet photographs.
+"""MobileNet v2 with torchvision's published ImageNet weights, on a Parquet file of labeled ImageNet photographs.
 
     python benchmarks/mobilenet_v2_photographs.py --weights mobilenet_v2-b0353104.pth --photographs FOLDER_OR_FILE
 
-The weights are loaded strictly through `paring.zoo.load_weights`. Photographs: short side 256 (bilinear), centre 224,
+The weights are loaded strictly through `paring.zoo.load_weights`. Photographs: short side 256 (bilinear), center 224,
 ImageNet mean and deviation. Prints how many have their label as the first answer, and among the first five. A few
 hundred photographs that may have been trained on say whether the network is the right one; they are no ImageNet
 accuracy.

@@ -4,7 +4,7 @@
 
 Starts from `weights/resnet20_cifar10.safetensors`. 512 training images calibrate; weights are rounded by GPTQ. Then the
 same integers are trained: batches of 128 images, padded, cropped and flipped, Adam, the rate falling to zero along a
-cosine, scales learnt, batch norms frozen from the start (--norm-delay: after so many steps). Every network is run by
+cosine, scales learned, batch norms frozen from the start (--norm-delay: after so many steps). Every network is run by
 the engine on all 10,000 test images; the simulation's answers are compared on the first 500.
 """
 
@@ -20,7 +20,8 @@ import torch
 from paring import data, training, zoo
 from paring.capture import capture, norm_statistics, rebuild
 from paring.graph import Graph, fold_scale_shift
-from paring.methods import quantisation_aware, quantise
+from paring.methods.integer import quantize
+from paring.methods.integer.qat import quantization_aware
 from paring.runtime import Engine
 
 CIFAR = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
@@ -67,7 +68,7 @@ def main() -> None:
     )
     for pair in asked.bits:
         weights, activations = map(int, pair.split("x"))
-        made = quantise(
+        made = quantize(
             graph,
             images,
             weights=weights,
@@ -77,10 +78,10 @@ def main() -> None:
             tuning_images=256,
         )
         before = float((scores(made.graph, x, asked.threads).argmax(1) == test.labels).mean())
-        aware = quantisation_aware(made, norm_delay=asked.norm_delay)
-        optimiser = torch.optim.Adam([p for p in aware.parameters() if p.requires_grad], asked.rate)
+        aware = quantization_aware(made, norm_delay=asked.norm_delay)
+        optimizer = torch.optim.Adam([p for p in aware.parameters() if p.requires_grad], asked.rate)
         epochs, began = -(-asked.steps // len(batches)), time.perf_counter()
-        training.fit(aware, batches, optimiser, epochs=epochs, steps=asked.steps, schedule="cosine", progress=False)
+        training.fit(aware, batches, optimizer, epochs=epochs, steps=asked.steps, schedule="cosine", progress=False)
         seconds = time.perf_counter() - began
         trained = aware.eval().as_graph()
         found = scores(trained, x, asked.threads)

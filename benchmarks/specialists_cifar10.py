@@ -20,18 +20,19 @@ import torch
 from torch.nn import functional as F
 
 from paring import data, zoo
-from paring.recipes import predictions, specialists
-from paring.training import (
+from paring.distillation.specialists import _train as specialists
+from paring.distillation.specialists import (
     active_specialists,
     cluster_classes,
     conditional_accuracy,
     covariance_lines,
     covariance_svg,
-    generator,
     prediction_covariance,
+    predictions,
     probabilities,
-    write_atomic,
 )
+from paring.training.input import generator
+from paring.training.loop import write_atomic
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 BLACK = -torch.tensor(MEAN) / torch.tensor(STD)

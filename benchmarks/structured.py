@@ -35,8 +35,10 @@ import torch
 
 from paring import container, data, training, zoo
 from paring.capture import capture, rebuild
-from paring.graph import Graph, Preparation, cost, fold_scale_shift
-from paring.recipes import cut_branches, cut_channels, distil
+from paring.distillation import distill
+from paring.graph import Graph, cost, fold_scale_shift
+from paring.image import Preparation
+from paring.methods.channels import cut_branches, cut_channels
 from paring.runtime import Engine, info
 
 #: How the published weights want their images.
@@ -115,7 +117,7 @@ def accuracy(args: argparse.Namespace) -> bool:
         channels_last=True,
     )
     folder = args.run / "tuning"
-    outcome = distil(
+    outcome = distill(
         small.network,
         batches,
         settings,

@@ -34,7 +34,7 @@ def load(folder: Path, count: int) -> torch.Tensor:
     return torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).float() / 255
 
 
-def contrast_normalised(images: torch.Tensor) -> torch.Tensor:
+def contrast_normalized(images: torch.Tensor) -> torch.Tensor:
     """Every image with mean 0 and norm 55: the pre-processing CIFAR pipelines put in front of ZCA with eps = 0.1."""
     rows = images.flatten(1)
     rows = rows - rows.mean(1, keepdim=True)
@@ -84,8 +84,8 @@ def main() -> None:
         for dtype in (torch.float64, torch.float32) if eps == 0 else (torch.float64,):
             kind = str(dtype).removeprefix("torch.")
             print(f"{method:8} {eps:8.0e} {kind:>8} {distance(whiten.to(dtype)(images)):10.1e} {took:7.1f}", flush=True)
-    normalised = contrast_normalised(images)
-    whitened = Whitening.fit(normalised, "zca", eps=0.1)(normalised[:36])
+    normalized = contrast_normalized(images)
+    whitened = Whitening.fit(normalized, "zca", eps=0.1)(normalized[:36])
     picture(images[:36], shades(whitened), arguments.picture)
 
 

@@ -10,26 +10,30 @@ import pytest
 SOURCE = Path(__file__).resolve().parent.parent / "src" / "paring"
 
 #: Each package and all that it may import at module level or inside a function, itself included.
-GROUND = {"errors", "forms", "coding", "graph", "container", "runtime", "data", "record", "_native"}
+GROUND = {"errors", "record", "forms", "coding", "graph", "image", "container", "runtime", "data", "_native"}
 BELOW = {
     "errors": set(),
+    "record": {"errors"},
     "forms": {"errors"},
     "coding": {"errors", "forms", "_native"},
     "graph": {"errors", "forms"},
-    "container": {"errors", "forms", "coding", "graph"},
-    "runtime": {"errors", "forms", "coding", "graph", "container", "_native"},
-    "data": {"errors", "graph", "runtime"},
-    "record": {"errors"},
+    "image": {"errors"},
+    "container": {"errors", "forms", "coding", "graph", "image"},
+    "runtime": {"errors", "forms", "coding", "graph", "image", "container", "_native"},
+    "data": {"errors", "image"},
     "layers": GROUND,
     "zoo": GROUND | {"layers"},
-    "methods": GROUND | {"layers", "capture"},
-    "training": GROUND | {"layers", "methods"},
     "capture": GROUND | {"layers"},
-    "recipes": GROUND | {"layers", "zoo", "methods", "training", "capture"},
-    "report": GROUND | {"recipes"},
-    "cli": GROUND | {"layers", "zoo", "methods", "training", "capture", "recipes", "report"},
+    "parametrize": GROUND | {"layers"},
+    "methods": GROUND | {"layers", "capture", "parametrize"},
+    "training": GROUND | {"layers", "parametrize"},
+    "distillation": GROUND | {"layers", "capture", "parametrize", "training"},
+    "sensitivity": GROUND | {"layers", "capture", "parametrize", "methods", "training"},
+    "recipes": GROUND | {"layers", "zoo", "capture", "parametrize", "methods", "training", "distillation"},
+    "report": GROUND,
 }
-TORCH_FREE = ("errors", "forms", "coding", "graph", "container", "runtime", "data", "record", "report")
+BELOW["cli"] = set(BELOW)
+TORCH_FREE = (*sorted(GROUND - {"_native"}), "report")
 
 
 def modules(package: str) -> list[Path]:

@@ -50,7 +50,7 @@ struct Window {
   size_t size() const { return last - first + 1; }
 };
 
-// One row of the dynamic programme: for every `row` edge in [lo, hi) the least of eval(row, column) over the columns
+// One row of the dynamic program: for every `row` edge in [lo, hi) the least of eval(row, column) over the columns
 // [first, last] that lie below (kForward) or above it. The best column does not fall as the row rises, because the cost
 // satisfies the quadrangle inequality, so half the rows need half the columns (Wu 1991).
 template <bool kForward, class Eval>

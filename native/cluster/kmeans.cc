@@ -18,7 +18,7 @@ class Search {
     slack_ = 8 * std::numeric_limits<double>::epsilon() * static_cast<double>(k) * all.q;
   }
 
-  // Every distinct value may be cut off: the dynamic programme itself.
+  // Every distinct value may be cut off: the dynamic program itself.
   Clustering over_all(std::vector<size_t> starts) {
     const Grid grid(values_, std::move(starts));
     std::vector<Window> windows(k_ + 1, Window{0, grid.bins()});
@@ -102,7 +102,7 @@ class Search {
     return static_cast<size_t>(static_cast<unsigned __int128>(values_.size()) * j / of);
   }
 
-  // ----- the dynamic programme, from both ends
+  // ----- the dynamic program, from both ends
 
   // rows[j][a]: least credited cost of j clusters that end at edge a, the credit of a included.
   void forward(const Grid& grid, const std::vector<Window>& windows, const std::vector<double>& credit,

@@ -1,6 +1,6 @@
 // One-dimensional k-means with the least cost there is, by narrowing down where the cuts of an optimum can be.
 //
-// The clusters of an optimum are runs of the sorted values, so k - 1 cuts are sought. A dynamic programme over all
+// The clusters of an optimum are runs of the sorted values, so k - 1 cuts are sought. A dynamic program over all
 // values would take n k log n steps; here it runs over a grid of edges, and what the grid leaves out is accounted for:
 //
 //   Take an optimum, with centroids c_1 < ... < c_k, and move every cut to an edge of the bin it lies in, all values
@@ -28,7 +28,7 @@ struct Clustering {
   double bound = 0;               // no clustering costs less; short of the cost by rounding, or if `most` was too few
 };
 
-// Clusters `values` (not empty, all finite) into `k`; `most` entries of the dynamic programme, 16 bytes each, are kept.
+// Clusters `values` (not empty, all finite) into `k`; `most` entries of the dynamic program, 16 bytes each, are kept.
 template <class T>
 Clustering kmeans(std::vector<T> values, size_t k, size_t most);
 

@@ -50,10 +50,10 @@ void code_numbers(S& session, Array<Element<S, T>> values) {
   bool stored = false;
   if constexpr (std::is_same_v<S, Encoding>) {
     const size_t tried = std::min<size_t>(values.size(), 1 << 16);
-    Encoding learnt = session.fork(), plain = session.fork();
-    learnt.numbers(pointer(values), tried, false);
+    Encoding learned = session.fork(), plain = session.fork();
+    learned.numbers(pointer(values), tried, false);
     plain.numbers(pointer(values), tried, true);
-    stored = plain.coder.finish().size() < learnt.coder.finish().size();
+    stored = plain.coder.finish().size() < learned.coder.finish().size();
   }
   session.numbers(pointer(values), values.size(), stored);
 }

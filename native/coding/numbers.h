@@ -1,4 +1,4 @@
-// The adaptive coder of floating-point arrays: sign, exponent and leading bits of the mantissa are learnt.
+// The adaptive coder of floating-point arrays: sign, exponent and leading bits of the mantissa are learned.
 #pragma once
 
 #include "coding/arithmetic.h"
@@ -34,7 +34,7 @@ class NumberModel {
     constexpr int kBits = 8 * sizeof(T), kExponent = kBits == 32 ? 8 : 5, kMantissa = kBits - 1 - kExponent;
     constexpr uint32_t kind = kBits == 32;
     const int spare = code_spare<Coder, T>(coder, values, count, kMantissa);
-    const int learnt = std::min(kLearnt, kMantissa - spare);  // leading bits of the mantissa that are learnt
+    const int learned = std::min(kLearned, kMantissa - spare);  // leading bits of the mantissa that are learned
     uint32_t last = 0, repeats = 0, head1 = 0, head2 = 0;
     for (size_t i = 0; i < count; ++i) {
       const uint32_t value = values[i];
@@ -49,13 +49,13 @@ class NumberModel {
         }
         head -= 1u << (kExponent + 1);
         uint32_t mantissa = 1;
-        for (int b = 1; b <= learnt; ++b) {
+        for (int b = 1; b <= learned; ++b) {
           const uint32_t node = 2048 + kind * 512 + mantissa, exponent = head & ((1u << kExponent) - 1);
           mantissa = mantissa << 1 | static_cast<uint32_t>(decide(coder, value >> (kMantissa - b) & 1, node,
                                                                   {0, exponent, head + 1024, head1}));
         }
-        mantissa -= 1u << learnt;
-        const int rest = kMantissa - learnt - spare;
+        mantissa -= 1u << learned;
+        const int rest = kMantissa - learned - spare;
         const uint32_t tail = code_plain(coder, value >> spare & ((1u << rest) - 1), rest);
         last = (head << kMantissa) | ((mantissa << rest | tail) << spare);
         head2 = head1;
@@ -65,7 +65,7 @@ class NumberModel {
     }
   }
 
-  static constexpr int kLearnt = 3, kSlotBits = 14;
+  static constexpr int kLearned = 3, kSlotBits = 14;
   static constexpr size_t kParts = 4;
 
   // Number of low bits that are zero in every value, at most `most`.

@@ -1,4 +1,4 @@
-// One code over any number of arrays: the coder with everything it has learnt so far.
+// One code over any number of arrays: the coder with everything it has learned so far.
 #pragma once
 
 #include <optional>
@@ -14,8 +14,8 @@ namespace paring::coding {
 
 // How an array of symbols is coded; the encoder is free to choose.
 struct Plan {
-  enum Model : uint32_t { kNeighbours, kLabels, kStored };
-  uint32_t model = kNeighbours;
+  enum Model : uint32_t { kNeighbors, kLabels, kStored };
+  uint32_t model = kNeighbors;
   uint32_t width = 0;  // of the image that a flat weight's inputs are, 2 .. 64; 0 for none
 };
 
@@ -43,9 +43,9 @@ class Session {
   template <class T>
   void symbols(T* values, const Axes& axes, const Alphabet& a, Plan plan) {
     if (axes.size() == 0 || a.size == 1) return;
-    const bool other = flag(plan.model != Plan::kNeighbours, 0);
+    const bool other = flag(plan.model != Plan::kNeighbors, 0);
     const bool stored = other && flag(plan.model != Plan::kLabels, 1);
-    plan.model = stored ? Plan::kStored : other ? Plan::kLabels : Plan::kNeighbours;
+    plan.model = stored ? Plan::kStored : other ? Plan::kLabels : Plan::kNeighbors;
     const Geometry bare = axes.geometry({});
     if (plan.model == Plan::kStored) return code_stored(coder, values, axes.size(), a.size);
     if (plan.model == Plan::kLabels) return made(labels_).code(coder, values, bare, a);
@@ -123,7 +123,7 @@ Plan choose_plan(const Encoding& session, T* values, const Axes& axes, const Alp
   };
   if (axes.flat() && axes.filters > 1)
     for (uint32_t width = 2; width <= 64 && uint64_t{width} * width <= axes.channels; ++width)
-      if (axes.channels % (uint64_t{width} * width) == 0) consider({Plan::kNeighbours, width});
+      if (axes.channels % (uint64_t{width} * width) == 0) consider({Plan::kNeighbors, width});
   consider({Plan::kStored, 0});
   if (a.size > 4) consider({Plan::kLabels, 0});
   return best;

@@ -1,4 +1,4 @@
-// The adaptive coder of symbol arrays: a weight's neighbours say whether it is zero, of which sign, and how large.
+// The adaptive coder of symbol arrays: a weight's neighbors say whether it is zero, of which sign, and how large.
 #pragma once
 
 #include <memory>

@@ -1,4 +1,4 @@
-// Memory aligned to cache lines, uninitialised until asked otherwise, with room to read a vector past its end.
+// Memory aligned to cache lines, uninitialized until asked otherwise, with room to read a vector past its end.
 #pragma once
 
 #include <cstdint>

@@ -50,7 +50,7 @@ constexpr int64_t kTaps = 1;
 inline Int load_taps(const uint8_t* a, const uint8_t*, int64_t n) { return n == kWidth ? load_codes(a) : load_codes(a, n); }
 
 #if defined(__AVX512VNNI__)
-// Products of four neighbouring codes, the same for all lanes, and each lane's four weights.
+// Products of four neighboring codes, the same for all lanes, and each lane's four weights.
 constexpr int64_t kUnit = 4;
 struct Codes {
   __m512i v;

@@ -16,7 +16,7 @@ class ParingError(Exception):
     Args:
         what: what happened, one sentence without a full stop.
         where: layer path, file, byte offset or option the sentence is about.
-        found: the offending value, as the user would recognise it.
+        found: the offending value, as the user would recognize it.
         expected: what would have been accepted.
         fix: what to do about it, in the imperative.
     """
@@ -58,7 +58,7 @@ class ArgumentError(ParingError, ValueError):
 
 
 class DataError(ParingError):
-    """A data set or an image that is missing, empty, corrupt or labelled out of range."""
+    """A data set or an image that is missing, empty, corrupt or labeled out of range."""
 
     exit_code = 3
 

@@ -9,14 +9,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "fuzz"))
-import corruptions
-
 from paring.container import Contents, _frame, _network, read, write
 from paring.container._bytes import Writer
 from paring.errors import FormatError
 from paring.forms import Codebook, Dense, Sparse
 from paring.graph import OPS, Graph, Node
+from tests.fuzz import corruptions
 
 
 def liar(kind, shape, **params):

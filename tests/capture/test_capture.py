@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
-from capture_judge import Function, agree, ops, shaken  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 from torch.nn.utils import parametrize  # noqa: E402
@@ -14,6 +13,7 @@ from torch.nn.utils import parametrize  # noqa: E402
 from paring import zoo  # noqa: E402
 from paring.capture import capture, rebuild, unused  # noqa: E402
 from paring.errors import ArgumentError, GraphError  # noqa: E402
+from tests.capture.judge import Function, agree, ops, shaken  # noqa: E402
 
 
 def test_lenet_5_caffe_exactly():
@@ -116,7 +116,7 @@ def test_an_unused_branch_is_left_out_and_named():
     assert unused(zoo.create("lenet_5_caffe"), (1, 28, 28)) == []
 
 
-# --- parametrised weights -----------------------------------------------------------------------------------------
+# --- parametrized weights -----------------------------------------------------------------------------------------
 
 
 class Halved(nn.Module):
@@ -128,7 +128,7 @@ class Halved(nn.Module):
         return weight * self.mask / 2
 
 
-def test_a_parametrised_weight_is_captured_as_it_acts_under_its_plain_name():
+def test_a_parametrized_weight_is_captured_as_it_acts_under_its_plain_name():
     network = shaken(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4 * 16, 2)))
     mask = (torch.rand(4, 3, 3, 3) > 0.5).float()
     parametrize.register_parametrization(network[0], "weight", Halved(mask))
@@ -148,7 +148,7 @@ def test_a_parametrised_weight_is_captured_as_it_acts_under_its_plain_name():
     assert unused(network, (3, 6, 6)) == []
 
 
-def test_a_shared_parametrised_module_is_kept_once():
+def test_a_shared_parametrized_module_is_kept_once():
     layer = nn.Linear(3, 3)
     parametrize.register_parametrization(layer, "weight", nn.Tanh())
     assert set(agree(nn.Sequential(layer, nn.ReLU(), layer), (3,)).weights) == {"0.weight", "0.bias"}
@@ -328,13 +328,13 @@ def test_a_rebuilt_network_has_the_weights_by_name_and_trains():
     again = rebuild(graph)
     assert set(again.state_dict()) == set(graph.weights)
     x, y = torch.randn(4, 3, 6, 6), torch.tensor([0, 1, 2, 3])
-    optimiser = torch.optim.SGD(again.parameters(), 0.1)
+    optimizer = torch.optim.SGD(again.parameters(), 0.1)
     losses = []
     for _ in range(5):
         loss = F.cross_entropy(again(x), y)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         losses.append(float(loss.detach()))
     assert losses[-1] < losses[0]
     assert all(p.grad is not None for p in again.parameters())

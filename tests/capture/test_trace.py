@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 from paring import zoo  # noqa: E402
-from paring.capture import capture, outline, without_initialisation  # noqa: E402
+from paring.capture import capture, outline, without_initialization  # noqa: E402
 from paring.errors import GraphError  # noqa: E402
 from paring.graph import cost  # noqa: E402
 
@@ -47,7 +47,7 @@ def plain(graph):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_it_sees_what_export_sees(name):
-    with without_initialisation():
+    with without_initialization():
         network = zoo.create(name)
     card = zoo.card(name)
     quick = outline(network, card.input_shape)
@@ -76,15 +76,15 @@ def test_an_if_on_data_is_refused():
 
 def test_it_does_not_import_torchs_compiler():
     code = (
-        "import sys\nfrom paring import zoo\nfrom paring.capture import outline, without_initialisation\n"
-        "with without_initialisation():\n    m = zoo.create('resnet18')\n"
+        "import sys\nfrom paring import zoo\nfrom paring.capture import outline, without_initialization\n"
+        "with without_initialization():\n    m = zoo.create('resnet18')\n"
         "outline(m, (3, 224, 224))\nprint('torch._dynamo' in sys.modules, 'sympy' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False False"
 
 
-def test_without_initialisation_only_skips_numbers():
-    with without_initialisation():
+def test_without_initialization_only_skips_numbers():
+    with without_initialization():
         network = zoo.create("resnet20")
     assert network.state_dict().keys() == zoo.create("resnet20").state_dict().keys()

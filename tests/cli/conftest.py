@@ -5,10 +5,9 @@ import pytest
 pytest.importorskip("typer", reason="typer is not installed")
 pytest.importorskip("rich", reason="rich is not installed")
 
-from cli_examples import TINY, digits, idx_bytes, small_contents
-
 from paring.cli import main
 from paring.container import write
+from tests.cli.examples import TINY, digits, idx_bytes, small_contents
 
 
 @pytest.fixture

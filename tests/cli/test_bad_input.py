@@ -15,9 +15,9 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed")
 image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
 
-from cli_examples import digits  # noqa: E402
-
-from paring.cli import _main, _plot  # noqa: E402
+from paring.cli import _app as _main  # noqa: E402
+from paring.cli.render import _plot  # noqa: E402
+from tests.cli.examples import digits  # noqa: E402
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def test_several_processes_count_every_damaged_image_once(tiny, folder, tmp_path
 
 def mean_and_std(path):
     """Those that a checkpoint was trained with, as options."""
-    from paring.training import load_checkpoint
+    from paring.training.loop import load_checkpoint
 
     preparation = load_checkpoint(path)[1]["preparation"]
     return [word for name in ("mean", "std") for word in (f"--{name}", ",".join(map(str, preparation[name])))]
@@ -150,7 +150,7 @@ def test_a_tracker_that_is_not_installed(train, idx_folder, monkeypatch):
 
 def test_weights_that_are_no_numbers(paring, tiny, idx_folder, tmp_path):
     paring("train", f"{tiny}:tiny", "-d", f"mnist:{idx_folder}", "-o", tmp_path / "net.safetensors", "--epochs", "1")
-    from paring.training import load_checkpoint, save_checkpoint
+    from paring.training.loop import load_checkpoint, save_checkpoint
 
     tensors, words = load_checkpoint(tmp_path / "net.safetensors")
     tensors["4.weight"][0, :3] = float("nan")
@@ -213,7 +213,7 @@ def test_one_error_of_several_processes(paring, pare, idx_folder, tmp_path, monk
         assert "paring compress: is the work of one process; found 2 processes" in err
         assert err.startswith("error: process 1: " if number == "1" else "error: paring compress")
     assert slept == [_main._PATIENCE]
-    diverging = ("train", "lenet_300_100", "--data", f"mnist:{idx_folder}", "--optimiser", "sgd", "--rate", 1e30)
+    diverging = ("train", "lenet_300_100", "--data", f"mnist:{idx_folder}", "--optimizer", "sgd", "--rate", 1e30)
     monkeypatch.delenv("WORLD_SIZE")  # in this one process; its own idea of its rank decides what is said
     monkeypatch.setattr(_main, "rank", lambda: 1)
     code, _, err = paring(*diverging, "--out", tmp_path / "x.safetensors")

@@ -31,7 +31,7 @@ def command(tiny, idx_folder, trained, tmp_path):
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch):
     """Latencies are measured, but not for a whole second."""
-    from paring.cli import _measure
+    from paring.cli.measure import _latency as _measure
 
     patient = _measure.alternate
     monkeypatch.setattr(_measure, "alternate", lambda programs, seconds: patient(programs, seconds=0.02))
@@ -46,12 +46,12 @@ def test_a_recipe_from_a_checkpoint_to_a_page(paring, command, idx_folder, tmp_p
     assert found["ratio"] > 2.5
     assert found["recipe"] == "int8"
     assert found["paper_bytes"] is None
-    assert [step["place"] for step in found["steps"]] == ["01-float", "02-quantise"]
+    assert [step["place"] for step in found["steps"]] == ["01-float", "02-quantize"]
     assert found["steps"][0]["stage"]["test_error"] == found["error_before"]
     assert found["same_class"] == found["images"] == 100
-    assert "02-quantise  weights *=8, activations 8, calibrate 50" in err
-    assert err.index("02-quantise  weights") < err.index("01-float: the network as it was given")
-    assert "quantise" in page.read_text()
+    assert "02-quantize  weights *=8, activations 8, calibrate 50" in err
+    assert err.index("02-quantize  weights") < err.index("01-float: the network as it was given")
+    assert "quantize" in page.read_text()
     code, out, _ = paring("eval", file, "--data", f"mnist:{idx_folder}", "--json")
     assert (code, json.loads(out)["error"]) == (0, found["error"])
     code, out, err = paring("report", file, "--run", tmp_path / "tiny.run", "--no-time")
@@ -109,7 +109,7 @@ def test_binary_networks_may_jump_where_a_sum_is_a_rounding_apart(paring, tmp_pa
 
 
 def test_interrupted_and_resumed_is_the_same_to_the_bit(paring, command, tmp_path, monkeypatch):
-    from paring.training import _loop
+    from paring.training.loop import _fit as _loop
 
     words = [*command, "twn", "--layers", "4", "--epochs", 3]
     assert paring(*words)[0] == 0
@@ -168,7 +168,9 @@ def test_an_option_that_is_not_the_recipe_s_is_refused(paring, command, tmp_path
 
 
 def test_the_help_names_every_recipe_and_what_it_does():
-    from paring.cli import _main, _recipe_options, compress
+    from paring.cli import _app as _main
+    from paring.cli.commands import compress
+    from paring.cli.options import _recipe as _recipe_options
     from paring.recipes import RECIPES
 
     told = dict(_recipe_options.RECIPES)

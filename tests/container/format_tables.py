@@ -13,7 +13,8 @@ from paring.container import Contents, _frame, _network, write
 from paring.container._bytes import Writer
 from paring.container._primer import PRIMER
 from paring.forms import FORMS, Codebook, Dense
-from paring.graph import OPS, Graph, Node, Preparation
+from paring.graph import OPS, Graph, Node
+from paring.image import Preparation
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "format.md"
 

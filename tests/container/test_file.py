@@ -14,7 +14,8 @@ from paring.container import Contents, _frame, _weights, inspect, read, write
 from paring.container._bytes import Reader, Writer
 from paring.errors import FormatError, OutputError
 from paring.forms import Codebook, Dense, Sparse
-from paring.graph import Graph, Node, Preparation
+from paring.graph import Graph, Node
+from paring.image import Preparation
 
 
 def contents():

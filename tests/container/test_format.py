@@ -1,18 +1,14 @@
 """docs/format.md says what the program does: its tables, its example and its primer are made from it."""
 
 import hashlib
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-import format_tables
-
 from paring.coding import adaptive
 from paring.container import _frame, read
 from paring.container._primer import PRIMER
+from tests.container import format_tables
 
 
 def test_the_document_is_up_to_date():

@@ -6,14 +6,14 @@ import pytest
 
 from paring.data import listing, load
 from paring.errors import DataError
-from paring.training import Stream
+from paring.training.input import Stream
 
 PIL = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """Two classes of 10 images, 20 x 16 colour PNG, each of one known colour, cats first."""
+    """Two classes of 10 images, 20 x 16 color PNG, each of one known color, cats first."""
     for label, name in enumerate(("cat", "dog")):
         (tmp_path / name).mkdir()
         for number in range(10):

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from paring.data import load
 from paring.data._dataset import held_out, spread
 from paring.errors import ArgumentError, DataError
-from paring.graph import Preparation
+from paring.image import Preparation
 
 
 def test_prepared_is_the_plain_formula_in_float32(write_mnist, digits):

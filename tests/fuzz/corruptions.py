@@ -18,7 +18,8 @@ from paring.container import Contents, _frame, _network, read, write
 from paring.container._bytes import Writer
 from paring.errors import FormatError
 from paring.forms import Codebook, Dense, Hashed, Integer, Product, Sparse
-from paring.graph import Graph, Node, Preparation
+from paring.graph import Graph, Node
+from paring.image import Preparation
 
 #: What reading one damaged file may take on top of what the process has.
 MEMORY = 256 << 20
@@ -109,7 +110,7 @@ def lie_about_section(rng, data, contents):
 
 
 def lie_about_boundary(rng, data, contents):
-    """Bytes moved from one section to its neighbour, or off the end; all checksums hold."""
+    """Bytes moved from one section to its neighbor, or off the end; all checksums hold."""
     sections = _frame.split(data, "valid")
     which = rng.integers(len(sections))
     body = sections[which].data

@@ -2,6 +2,7 @@
 256 MB."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,17 +11,21 @@ import numpy as np
 import pytest
 
 pytest.importorskip("resource")
-sys.path.insert(0, str(Path(__file__).parent))
-import corruptions
-
 from paring.container import _frame, _network, read, write
 from paring.errors import FormatError
+from tests import PYTHONPATH
+from tests.fuzz import corruptions
 
 
 def test_two_thousand_corruptions_are_refused(tmp_path):
     script = Path(__file__).with_name("corruptions.py")
     done = subprocess.run(
-        [sys.executable, script, tmp_path, "2000", "20151"], capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, script, tmp_path, "2000", "20151"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env={**os.environ, "PYTHONPATH": PYTHONPATH},
     )
     assert done.returncode == 0, done.stderr[-2000:]
     answer = json.loads(done.stdout)

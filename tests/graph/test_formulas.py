@@ -76,7 +76,7 @@ def test_units_against_the_cost_model():
     )
 
 
-def test_factorisations_against_the_cost_model():
+def test_factorizations_against_the_cost_model():
     tall, wide = (3, 1), (1, 3)
     assert formulas.tucker2_macs(64, 96, 3, 14, 16, 24) == counted(
         14, 64, (16, (1, 1), 1), (24, (3, 3), 1), (96, (1, 1), 1)
@@ -90,7 +90,7 @@ def test_factorisations_against_the_cost_model():
     assert formulas.flattened_weights(64, 96, 3) == 96 * 64 + 96 * 3 + 96 * 3
 
 
-def test_product_quantisation_rate_counts_bits():
+def test_product_quantization_rate_counts_bits():
     """An 8 x 6 matrix in 3 segments of 2 columns, 4 centroids each: 4 x 2 numbers and 8 codes of 2 bits per segment."""
     stored = 3 * (4 * 2 * 32 + 8 * 2)
-    assert formulas.product_quantisation_rate(8, 6, 3, 4) == pytest.approx(8 * 6 * 32 / stored)
+    assert formulas.product_quantization_rate(8, 6, 3, 4) == pytest.approx(8 * 6 * 32 / stored)

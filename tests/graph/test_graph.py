@@ -5,7 +5,8 @@ import pytest
 
 from paring.errors import ArgumentError, GraphError
 from paring.forms import Dense
-from paring.graph import OPS, Graph, Node, Preparation
+from paring.graph import OPS, Graph, Node
+from paring.image import Preparation
 
 torch = pytest.importorskip("torch")
 

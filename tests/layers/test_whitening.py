@@ -52,16 +52,16 @@ def test_eps_damps_the_eigenvalues(eps):
 
 
 def test_zca_is_the_nearest_whitening():
-    """No rotation of the whitened data lies closer to the (centred) data."""
+    """No rotation of the whitened data lies closer to the (centered) data."""
     x = correlated()
     y = Whitening.fit(x, "zca", eps=0.0, dtype=torch.float64)(torch.from_numpy(x)).numpy()
-    centred = x - x.mean(0)
-    distance = ((y - centred) ** 2).sum()
+    centered = x - x.mean(0)
+    distance = ((y - centered) ** 2).sum()
     rng = np.random.default_rng(1)
     for scale in (1e-3, 1e-2, 1.0):
         turn = np.linalg.qr(np.eye(12) + scale * rng.standard_normal((12, 12)))[0]
         turn *= np.sign(np.diag(turn))
-        assert ((y @ turn - centred) ** 2).sum() > distance
+        assert ((y @ turn - centered) ** 2).sum() > distance
 
 
 def test_dropped_components():

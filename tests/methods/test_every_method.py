@@ -15,12 +15,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from paring import methods
+from paring import methods, parametrize
 from paring.capture import capture
 from paring.container import Contents, read, write
 from paring.errors import ArgumentError
 from paring.graph import Graph
-from paring.methods._export import TRAINABLE
+from paring.parametrize._registry import TRAINABLE
 from paring.runtime import Engine
 
 LAYERS = {
@@ -44,7 +44,7 @@ class Case(NamedTuple):
 
 def portions(network, *steps):
     for portion in steps:
-        methods.quantise_incrementally(network, {"layer": 4}, portion)
+        methods.quantize_incrementally(network, {"layer": 4}, portion)
 
 
 CASES = {
@@ -57,7 +57,7 @@ CASES = {
     "pruned and shared": Case(
         "shared", lambda n: (methods.prune(n, {"layer": 0.4}), methods.share(n, {"layer": 5}, bits=16))
     ),
-    "half": Case("half", lambda n: methods.halve(n, ["layer"])),
+    "half": Case("half", lambda n: parametrize.halve(n, ["layer"])),
     "incremental": Case("incremental", lambda n: portions(n, 0.5)),
     "incremental, all": Case("incremental", lambda n: portions(n, 0.5, 1.0), still=True),
     "pruned and incremental": Case("incremental", lambda n: (methods.prune(n, {"layer": 0.4}), portions(n, 0.75))),
@@ -66,8 +66,8 @@ CASES = {
         for bits in (1, 2, 8)
     },
     "dorefa 4, scale kept": Case("dorefa", lambda n: methods.dorefa(n, {"layer": 4}, keep=(), keep_scale=True)),
-    "ternary": Case("ternary", lambda n: methods.ternarise(n, {"layer": 0.75})),
-    "ternary, by channel": Case("ternary", lambda n: methods.ternarise(n, {"layer": 0.75}, per_channel=True)),
+    "ternary": Case("ternary", lambda n: methods.ternarize(n, {"layer": 0.75})),
+    "ternary, by channel": Case("ternary", lambda n: methods.ternarize(n, {"layer": 0.75}, per_channel=True)),
     "binary connect": Case("binary connect", lambda n: methods.binary_connect(n, {"layer": 1}), methods.clip_weights),
     "binary connect, drawn": Case(
         "binary connect",
@@ -75,12 +75,12 @@ CASES = {
         methods.clip_weights,
     ),
     "binary weight": Case(
-        "binary weight", lambda n: methods.binarise_weights(n, {"layer": "paper"}), methods.center_and_clip_weights
+        "binary weight", lambda n: methods.binarize_weights(n, {"layer": "paper"}), methods.center_and_clip_weights
     ),
-    "binary weight, released": Case("binary weight", lambda n: methods.binarise_weights(n, {"layer": "released"})),
-    "product": Case("product", lambda n: methods.product_quantise(n, {"layer": (2, 3)})),
+    "binary weight, released": Case("binary weight", lambda n: methods.binarize_weights(n, {"layer": "released"})),
+    "product": Case("product", lambda n: methods.product_quantize(n, {"layer": (2, 3)})),
     "product, vectors in two stages": Case(
-        "product", lambda n: methods.product_quantise(n, {"layer": (None, 3, 2)}, bits=16)
+        "product", lambda n: methods.product_quantize(n, {"layer": (None, 3, 2)}, bits=16)
     ),
     "hashed": Case("hashed", lambda n: methods.hash_weights(n, {"layer": 0.3})),
     "hashed, half precision": Case("hashed", lambda n: methods.hash_weights(n, {"layer": 0.3}, seed=7, bits=16)),
@@ -119,10 +119,10 @@ def captured(layer):
 
 
 def train_step(net, case, x):
-    optimiser = torch.optim.SGD(net.parameters(), 0.05, momentum=0.9, weight_decay=0.01)
+    optimizer = torch.optim.SGD(net.parameters(), 0.05, momentum=0.9, weight_decay=0.01)
     loss = F.cross_entropy(net.train()(x), torch.arange(len(x)) % 3)
     loss.backward()
-    optimiser.step()
+    optimizer.step()
     if case.after is not None:
         case.after(net)
     return net.eval()
@@ -130,15 +130,15 @@ def train_step(net, case, x):
 
 def loaded(net, layer):
     """Another network, from the state dict's bytes and the description's text alone."""
-    state, description = io.BytesIO(), json.dumps(methods.describe(net))
+    state, description = io.BytesIO(), json.dumps(parametrize.describe(net))
     torch.save(net.state_dict(), state)
     state.seek(0)
     other = network(layer)
     for p in other.parameters():
         nn.init.constant_(p, 0.5)
-    methods.rebuild(other, json.loads(description))
+    parametrize.rebuild(other, json.loads(description))
     other.load_state_dict(torch.load(state, weights_only=True))
-    methods.refresh(other)
+    parametrize.refresh(other)
     return other.eval()
 
 
@@ -154,10 +154,10 @@ def test_train_save_load_evaluate_write_and_read(name, layer, tmp_path):
     if (name, layer) in REFUSED:
         with pytest.raises(ArgumentError, match=REFUSED[name, layer]):
             case.apply(net)
-        assert methods.describe(net) == {}
+        assert parametrize.describe(net) == {}
         return
     case.apply(net)
-    assert {word: d["kind"] for word, d in methods.describe(net).items()} == {"layer.weight": case.kind}
+    assert {word: d["kind"] for word, d in parametrize.describe(net).items()} == {"layer.weight": case.kind}
     before = net.layer.weight.detach().clone() if case.still else net.layer.parametrizations.weight.original.clone()
     train_step(net, case, x)
     after = net.layer.weight.detach() if case.still else net.layer.parametrizations.weight.original
@@ -167,9 +167,9 @@ def test_train_save_load_evaluate_write_and_read(name, layer, tmp_path):
     with torch.no_grad():
         wanted = net(x)
         assert torch.equal(other(x), wanted)
-    assert methods.describe(other) == methods.describe(net)
+    assert parametrize.describe(other) == parametrize.describe(net)
 
-    exact = methods.forms(net)
+    exact = parametrize.forms(net)
     plain = captured(layer)
     assert set(exact) == set(plain.weights)
     path = tmp_path / "network.pare"
@@ -177,7 +177,7 @@ def test_train_save_load_evaluate_write_and_read(name, layer, tmp_path):
     graph = read(path).graph
     for word, form in graph.weights.items():
         assert form.equals(exact[word])
-        assert form.equals(methods.forms(other)[word])
+        assert form.equals(parametrize.forms(other)[word])
         np.testing.assert_array_equal(form.dense(), trained(net, word))
     maps = np.ascontiguousarray(np.moveaxis(x.numpy(), 1, -1)) if x.ndim == 4 else x.numpy()
     np.testing.assert_allclose(

@@ -9,12 +9,12 @@ from scipy import sparse
 from scipy.sparse.linalg import lsqr
 from torch import nn
 
-from paring import container, methods, training
+from paring import container, methods, parametrize, training
 from paring.container import Contents
 from paring.errors import ArgumentError
 from paring.forms import Hashed
-from paring.graph import Preparation
-from paring.methods.hashing import HashedWeights
+from paring.image import Preparation
+from paring.methods import HashedWeights
 
 LAYERS = [
     (nn.Linear(8, 5), (3, 8)),
@@ -107,22 +107,22 @@ def test_form_and_checkpoint_are_the_trained_weight_bit_for_bit(bits):
     plain = nn.Sequential(nn.Conv2d(3, 5, 3), nn.Flatten(), nn.Linear(80, 4))
     net = copy.deepcopy(plain)
     methods.hash_weights(net, {"*": 0.1, "*.bias": 0.5}, seed=2**32 - 1, init="fresh", bits=bits)
-    optimiser = torch.optim.SGD(net.parameters(), 0.01)
+    optimizer = torch.optim.SGD(net.parameters(), 0.01)
     for _ in range(3):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         net(torch.randn(2, 3, 6, 6)).square().mean().backward()
-        optimiser.step()
-    form = methods.forms(net)["2.weight"]
+        optimizer.step()
+    form = parametrize.forms(net)["2.weight"]
     assert isinstance(form, Hashed)
     assert (form.bits, form.buckets, form.seed) == (bits, 32, 3)
     again = copy.deepcopy(plain)
-    methods.rebuild(again, methods.describe(net))
+    parametrize.rebuild(again, parametrize.describe(net))
     state = net.state_dict()
     assert sum(tensor.numel() for tensor in state.values()) == round(13.5) + 2 + 32 + 2  # buckets alone
     again.load_state_dict(state)
-    methods.refresh(again)
-    for name, known in methods.forms(again).items():
-        trained = methods.places(net)[name]
+    parametrize.refresh(again)
+    for name, known in parametrize.forms(again).items():
+        trained = parametrize.places(net)[name]
         np.testing.assert_array_equal(known.dense(), getattr(trained.module, trained.tensor).detach().numpy())
 
 
@@ -141,7 +141,7 @@ def test_fine_tuning_and_the_file(tmp_path):
     path = tmp_path / "net.pare"
     container.write(path, Contents(graph, Preparation(6, 6, 1, (0.0,), (1.0,)), ("a", "b")))
     read = container.read(path).graph.weights
-    for name, known in methods.forms(net).items():
+    for name, known in parametrize.forms(net).items():
         assert type(read[name]) is type(known)
         assert read[name].dense().tobytes() == known.dense().tobytes()
     np.testing.assert_array_equal(read["3.weight"].dense(), net[3].weight.detach().numpy())
@@ -150,7 +150,7 @@ def test_fine_tuning_and_the_file(tmp_path):
 def test_layers_have_hashes_of_their_own():
     net = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 8))
     methods.hash_weights(net, {"*": 1.0}, seed=5)
-    described = methods.describe(net)
+    described = parametrize.describe(net)
     assert [words["seed"] for words in described.values()] == [5, 7]
     assert all(words["buckets"] == 64 for words in described.values())
 
@@ -167,7 +167,7 @@ def test_what_cannot_be_is_refused_before_anything_changes():
     ]:
         with pytest.raises(ArgumentError, match=says):
             methods.hash_weights(net, targets, **words)
-    assert methods.describe(net) == {}
+    assert parametrize.describe(net) == {}
     methods.prune(net, {"1": 0.5})
     with pytest.raises(ArgumentError, match=r"1\.weight: weight is already pruned.*detach"):
         methods.hash_weights(net, {"*": 0.5})

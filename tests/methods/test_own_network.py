@@ -13,11 +13,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from paring import methods, training
+from paring import methods, parametrize, training
 from paring.capture import batch_norms, capture, rebuild
 from paring.container import Contents, read, write
 from paring.errors import ArgumentError
-from paring.recipes import cut_branches, cut_channels
+from paring.methods.channels import cut_branches, cut_channels
 from paring.runtime import Engine, reference
 
 SHAPE = (4, 6, 6)
@@ -100,25 +100,25 @@ FORMS = {
     "prune_by_movement": lambda n: methods.prune_by_movement(n, {"*": 0.5}),
     "share": lambda n: methods.share(n, {"*": 8}),
     "prune and share": lambda n: (methods.prune(n, {"*": 0.5}), methods.share(n, {"*": 8})),
-    "halve": lambda n: methods.halve(n, ["*", "*.bias"]),
-    "ternarise": lambda n: methods.ternarise(n, {"*": 0.75}),
+    "halve": lambda n: parametrize.halve(n, ["*", "*.bias"]),
+    "ternarize": lambda n: methods.ternarize(n, {"*": 0.75}),
     "binary_connect": lambda n: methods.binary_connect(n, {"*": 1}),
-    "binarise_weights": lambda n: methods.binarise_weights(n, {"*": "paper"}),
+    "binarize_weights": lambda n: methods.binarize_weights(n, {"*": "paper"}),
     "dorefa": lambda n: methods.dorefa(n, dict.fromkeys(UNTIED, 4)),
-    "quantise_incrementally": lambda n: [
-        methods.quantise_incrementally(n, dict.fromkeys(UNTIED, 4), portion) for portion in (0.5, 1.0)
+    "quantize_incrementally": lambda n: [
+        methods.quantize_incrementally(n, dict.fromkeys(UNTIED, 4), portion) for portion in (0.5, 1.0)
     ],
-    "product_quantise": lambda n: methods.product_quantise(n, dict.fromkeys(UNTIED, (4, 8))),
+    "product_quantize": lambda n: methods.product_quantize(n, dict.fromkeys(UNTIED, (4, 8))),
     "hash_weights": lambda n: methods.hash_weights(n, dict.fromkeys(UNTIED, 0.25)),
 }
 #: Of these, what leaves a tied weight alone because another trained tensor takes its place, with what it says.
 TIED = {
     "dorefa": lambda n: methods.dorefa(n, {"again": 4}),
-    "quantise_incrementally": lambda n: methods.quantise_incrementally(n, {"again": 4}),
-    "product_quantise": lambda n: methods.product_quantise(n, {"again": (4, 8)}),
+    "quantize_incrementally": lambda n: methods.quantize_incrementally(n, {"again": 4}),
+    "product_quantize": lambda n: methods.product_quantize(n, {"again": (4, 8)}),
     "hash_weights": lambda n: methods.hash_weights(n, {"again": 0.25}),
-    "factorise": lambda n: methods.factorise(n, {"again": 4}, by="rank"),
-    "binarise": lambda n: methods.binarise(n, {"again": "scaled"}),
+    "factorize": lambda n: methods.factorize(n, {"again": 4}, by="rank"),
+    "binarize": lambda n: methods.binarize(n, {"again": "scaled"}),
 }
 
 
@@ -126,7 +126,7 @@ TIED = {
 def test_forms_reach_the_file_and_the_engine(method, tmp_path):
     network = own_network()
     FORMS[method](network)
-    for name, form in methods.forms(network).items():
+    for name, form in parametrize.forms(network).items():
         module, _, leaf = name.rpartition(".")
         np.testing.assert_array_equal(form.dense(), getattr(network.get_submodule(module), leaf).detach().numpy())
     assert network.inner.weight.equal(network.again.weight), "tied layers stay tied"
@@ -153,22 +153,22 @@ def test_a_tied_weight_is_known_by_both_names_and_trained_once():
     methods.prune(network, {"again": 0.25})
     assert int(torch.count_nonzero(network.inner.weight)) == 144
     assert network.again.weight.equal(network.inner.weight)
-    assert methods.describe(network).keys() == {"inner.weight"}
-    optimiser = torch.optim.SGD(network.parameters(), 0.1)
+    assert parametrize.describe(network).keys() == {"inner.weight"}
+    optimizer = torch.optim.SGD(network.parameters(), 0.1)
     before = network.again.weight.detach().clone()
     square(network, inputs()).backward()
-    optimiser.step()
+    optimizer.step()
     assert not network.again.weight.equal(before)
     assert network.again.weight.equal(network.inner.weight)
     twin = copy.deepcopy(network)
     methods.share(twin, {"inner": 4})
     assert len(set(twin.again.weight.flatten().tolist())) <= 5
     assert twin.again.weight.equal(twin.inner.weight)
-    methods.detach(twin)
+    parametrize.detach(twin)
     assert twin.again.weight is twin.inner.weight
     assert isinstance(twin.again.weight, nn.Parameter)
     other = own_network()
-    methods.rebuild(other, methods.describe(network))
+    parametrize.rebuild(other, parametrize.describe(network))
     other.load_state_dict(network.state_dict())
     assert other.again.weight.equal(network.again.weight)
 
@@ -184,8 +184,8 @@ def test_what_would_untie_layers_names_them(method):
 
 def test_what_never_computes_is_said_where_answers_are_needed():
     for method in (
-        lambda n: methods.product_quantise(n, {"unused": (4, 8)}, images=inputs()),
-        lambda n: methods.factorise(n, {"unused": 0.5}, by="parameters", scheme="svd", images=inputs()),
+        lambda n: methods.product_quantize(n, {"unused": (4, 8)}, images=inputs()),
+        lambda n: methods.factorize(n, {"unused": 0.5}, by="parameters", scheme="svd", images=inputs()),
     ):
         with pytest.raises(ArgumentError, match=r"unused.*do not reach this layer"):
             method(own_network())
@@ -200,16 +200,16 @@ def test_what_never_computes_is_said_where_answers_are_needed():
         lambda n, p: methods.prune_n_m(n, {p: "2:4"}),
         lambda n, p: methods.prune_by_movement(n, {p: 0.5}),
         lambda n, p: methods.share(n, {p: 8}),
-        lambda n, p: methods.halve(n, [p]),
-        lambda n, p: methods.ternarise(n, {p: 0.75}),
+        lambda n, p: parametrize.halve(n, [p]),
+        lambda n, p: methods.ternarize(n, {p: 0.75}),
         lambda n, p: methods.binary_connect(n, {p: 1}),
-        lambda n, p: methods.binarise_weights(n, {p: "paper"}),
-        lambda n, p: methods.binarise(n, {p: "scaled"}),
+        lambda n, p: methods.binarize_weights(n, {p: "paper"}),
+        lambda n, p: methods.binarize(n, {p: "scaled"}),
         lambda n, p: methods.dorefa(n, {p: 4}),
-        lambda n, p: methods.quantise_incrementally(n, {p: 4}),
-        lambda n, p: methods.product_quantise(n, {p: (4, 8)}),
+        lambda n, p: methods.quantize_incrementally(n, {p: 4}),
+        lambda n, p: methods.product_quantize(n, {p: (4, 8)}),
         lambda n, p: methods.hash_weights(n, {p: 0.25}),
-        lambda n, p: methods.factorise(n, {p: 0.5}),
+        lambda n, p: methods.factorize(n, {p: 0.5}),
     ],
 )
 def test_a_pattern_without_a_match_names_the_nearest(method):
@@ -264,7 +264,7 @@ def test_channels_by_taylor_and_training_go_on():
 
 @pytest.mark.parametrize(("rounding", "options"), [("gptq", {}), ("adaround", {"steps": 5})])
 def test_integers(graph, rounding, options):
-    made = methods.quantise(
+    made = methods.quantize(
         graph, inputs(), rounding=rounding, options=options, answers="codes", observer="minmax", tuning_images=4
     )
     names = {layer.name for layer in made.report.layers}
@@ -275,28 +275,28 @@ def test_integers(graph, rounding, options):
     expected = own_network()(x).detach().numpy()
     assert np.abs(got - expected).mean() < 0.05 * np.abs(expected).max()
     with pytest.raises(ArgumentError, match=r"'agian'.*again"):
-        methods.quantise(graph, inputs(), weights={"agian": 4})
+        methods.quantize(graph, inputs(), weights={"agian": 4})
 
 
 @pytest.mark.filterwarnings("ignore:parameters that no output depends on")
 def test_layers_become_chains_or_binary_where_they_can():
     chained = own_network()
-    outcomes = methods.factorise(chained, dict.fromkeys(UNTIED, 0.5), by="parameters")
+    outcomes = methods.factorize(chained, dict.fromkeys(UNTIED, 0.5), by="parameters")
     assert set(outcomes) == set(UNTIED)
     x = inputs()
     check(Engine(capture(chained, SHAPE)).run(nhwc(x)), chained(x).detach().numpy())
     binary = own_network()
-    done = methods.binarise(binary, dict.fromkeys(UNTIED, "scaled"), SHAPE)
+    done = methods.binarize(binary, dict.fromkeys(UNTIED, "scaled"), SHAPE)
     assert done.layers.keys() == {"twice", "unused", "left"}
     assert "Conv1d" in done.kept["line"]
     assert {path for path, reason in done.kept.items() if "stays real" in reason} == {"stem", "head"}
     check(Engine(methods.graph_with_forms(binary, SHAPE)).run(nhwc(x)), binary(x).detach().numpy())
 
 
-def test_equalised_and_folded_answers_stay(graph):
+def test_equalized_and_folded_answers_stay(graph):
     x = inputs()
     expected = own_network()(x).detach().numpy()
-    check(reference.run(methods.equalise(graph).graph, nhwc(x)), expected)
+    check(reference.run(methods.equalize(graph).graph, nhwc(x)), expected)
     network = rebuild(graph, batch_norms(own_network(), graph)).eval()
     check(network(x).detach().numpy(), expected)
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from paring.data import Dataset
-from paring.graph import Preparation
+from paring.image import Preparation
 from paring.recipes import Phase, Settings
 
 
@@ -39,8 +39,8 @@ def settings(**changes):
     phase = Phase(epochs=3, rate=5e-3, batch=16, augment="light")
     base = Settings(
         train=phase,
-        prune=Phase(epochs=3, rate=5e-3, schedule="constant", batch=16, distil=0.5),
-        retrain=Phase(epochs=2, rate=5e-3, batch=16, optimiser="sgd"),
+        prune=Phase(epochs=3, rate=5e-3, schedule="constant", batch=16, distill=0.5),
+        retrain=Phase(epochs=2, rate=5e-3, batch=16, optimizer="sgd"),
         tune=Phase(epochs=2, rate=1e-3, batch=16),
         keep=0.2,
         keep_layers={"conv1": 0.5},

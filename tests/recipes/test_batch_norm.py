@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 import torch
-from small_problem import sets, settings
 from torch import nn
 
 import paring
 from paring.errors import GraphError
-from paring.methods import rebuild, refresh
+from paring.parametrize import rebuild, refresh
 from paring.recipes import deep_compression
 from paring.report import gather
-from paring.training import load_checkpoint
+from paring.training.loop import load_checkpoint
+from tests.recipes.small_problem import sets, settings
 
 
 class Normed(nn.Module):

@@ -8,9 +8,9 @@ import subprocess
 from html import unescape
 
 import pytest
-import report_examples as examples
 
 from paring.report import render
+from tests.report import examples
 
 HEADINGS = [
     "Where the bytes are",

@@ -4,16 +4,16 @@ import struct
 from dataclasses import dataclass
 
 import numpy as np
-from runtime_cases import rand
 
 from paring.forms import Dense, Integer
 from paring.graph import Codes, Graph, Node
+from tests.runtime.cases import rand
 
 U8, SIGNED, NIBBLE, TWO = Codes(0.03, 0), Codes(0.04, 131), Codes(0.2, 5, 4), Codes(0.7, 1, 2)
 
 
 def codes_of(seed, shape, codes):
-    """Floats that quantise to every code evenly, some far outside."""
+    """Floats that quantize to every code evenly, some far outside."""
     random = np.random.default_rng(seed)
     return ((random.integers(-4, codes.high + 5, shape) - codes.zero_point) * np.float32(codes.scale)).astype(
         np.float32
@@ -27,7 +27,7 @@ def weight_of(seed, shape, bits, channels):
     return Integer(codes, random.uniform(0.5, 1.5, channels) / (most * np.sqrt(np.prod(shape[1:]))), bits)
 
 
-def quantised(op, shape, source, target, attrs=None, weights=None, second=None):
+def quantized(op, shape, source, target, attrs=None, weights=None, second=None):
     """quantize, one operator, dequantize; ``second`` the codes of a second input. Moves keep the source's codes."""
     inputs = {"x": shape} | ({} if second is None else {"z": shape})
     nodes = [Node("q", "quantize", ("x",), source.attrs())]
@@ -47,12 +47,12 @@ def conv(shape, out, kernel, source=U8, target=SIGNED, groups=1, bits=8, channel
     weights = {"weight": weight_of(3, (out, shape[2] // groups, *kernel), bits, channels or out)}
     if bias:
         weights["bias"] = rand(4, out)
-    return quantised("integer_conv2d", shape, source, target, {"groups": groups} | attrs, weights)
+    return quantized("integer_conv2d", shape, source, target, {"groups": groups} | attrs, weights)
 
 
 def linear(size, out, source=U8, target=SIGNED, bits=8, channels=None, bias=True, **attrs):
     weights = {"weight": weight_of(5, (out, size), bits, channels or out)} | ({"bias": rand(6, out)} if bias else {})
-    return quantised("integer_linear", (size,), source, target, attrs, weights)
+    return quantized("integer_linear", (size,), source, target, attrs, weights)
 
 
 P1 = {"padding": (1, 1, 1, 1)}
@@ -85,38 +85,38 @@ CASES = {
     "linear deep": linear(1111, 10, SIGNED, SIGNED),
     "linear one": linear(1, 1, NIBBLE, TWO),
     "linear 3 bits": linear(50, 40, NIBBLE, NIBBLE, bits=3, channels=1, low=5),
-    "add": quantised("integer_add", S, U8, SIGNED, second=NIBBLE),
-    "add relu": quantised("integer_add", (9, 5, 33), SIGNED, U8, {"low": 2, "high": 250}, second=SIGNED),
-    "add vectors": quantised("integer_add", (77,), SIGNED, NIBBLE, second=TWO),
-    "avg_pool": quantised("integer_avg_pool", (6, 8, 20), SIGNED, U8, {"kernel": (2, 2), "stride": (2, 2)}),
-    "avg_pool pad": quantised("integer_avg_pool", (6, 8, 5), SIGNED, SIGNED, {"kernel": (3, 3), "stride": (2, 2)} | P1),
-    "avg_pool inside": quantised(
+    "add": quantized("integer_add", S, U8, SIGNED, second=NIBBLE),
+    "add relu": quantized("integer_add", (9, 5, 33), SIGNED, U8, {"low": 2, "high": 250}, second=SIGNED),
+    "add vectors": quantized("integer_add", (77,), SIGNED, NIBBLE, second=TWO),
+    "avg_pool": quantized("integer_avg_pool", (6, 8, 20), SIGNED, U8, {"kernel": (2, 2), "stride": (2, 2)}),
+    "avg_pool pad": quantized("integer_avg_pool", (6, 8, 5), SIGNED, SIGNED, {"kernel": (3, 3), "stride": (2, 2)} | P1),
+    "avg_pool inside": quantized(
         "integer_avg_pool",
         (6, 8, 5),
         SIGNED,
         SIGNED,
         {"kernel": (3, 3), "stride": (2, 2), "count_include_pad": False} | P1,
     ),
-    "avg_pool ceil": quantised(
+    "avg_pool ceil": quantized(
         "integer_avg_pool", (6, 7, 3), U8, NIBBLE, {"kernel": (3, 2), "stride": (2, 2), "ceil_mode": True} | P1
     ),
-    "global_avg_pool": quantised("integer_global_avg_pool", (7, 7, 70), SIGNED, U8),
-    "rescale": quantised("rescale", S, SIGNED, NIBBLE),
-    "rescale relu": quantised("rescale", (300,), SIGNED, SIGNED, {"low": 131}),
-    "lookup": quantised("lookup", (5, 6, 70), SIGNED, NIBBLE, None, {"table": TABLE}),
-    "lookup nibbles": quantised("lookup", S, NIBBLE, NIBBLE, None, {"table": TABLE[:16]}),
-    "max_pool": quantised("max_pool", (6, 8, 20), SIGNED, None, {"kernel": (2, 2), "stride": (2, 2)}),
-    "max_pool pad": quantised("max_pool", (13, 13, 65), SIGNED, None, {"kernel": (3, 3), "stride": (2, 2)} | P1),
-    "max_pool empty window": quantised(
+    "global_avg_pool": quantized("integer_global_avg_pool", (7, 7, 70), SIGNED, U8),
+    "rescale": quantized("rescale", S, SIGNED, NIBBLE),
+    "rescale relu": quantized("rescale", (300,), SIGNED, SIGNED, {"low": 131}),
+    "lookup": quantized("lookup", (5, 6, 70), SIGNED, NIBBLE, None, {"table": TABLE}),
+    "lookup nibbles": quantized("lookup", S, NIBBLE, NIBBLE, None, {"table": TABLE[:16]}),
+    "max_pool": quantized("max_pool", (6, 8, 20), SIGNED, None, {"kernel": (2, 2), "stride": (2, 2)}),
+    "max_pool pad": quantized("max_pool", (13, 13, 65), SIGNED, None, {"kernel": (3, 3), "stride": (2, 2)} | P1),
+    "max_pool empty window": quantized(
         "max_pool", (2, 4, 3), SIGNED, None, {"kernel": (2, 2), "stride": (1, 1), "dilation": (3, 3)} | P1
     ),
-    "flatten chw": quantised("flatten", S, SIGNED, None, {"order": "chw"}),
-    "flatten hwc": quantised("flatten", S, SIGNED, None, {"order": "hwc"}),
-    "slice": quantised("slice_channels", S, NIBBLE, None, {"start": 2, "stop": 5}),
-    "shuffle": quantised("channel_shuffle", (3, 3, 12), SIGNED, None, {"groups": 3}),
-    "subsample": quantised("subsample", S, SIGNED, None, {"stride": (2, 3)}),
-    "pad": quantised("pad", S, SIGNED, None, {"padding": (1, 2, 2, 0), "channels": (4, 3)}),
-    "concat": quantised("concat", S, SIGNED, None, second=SIGNED),
+    "flatten chw": quantized("flatten", S, SIGNED, None, {"order": "chw"}),
+    "flatten hwc": quantized("flatten", S, SIGNED, None, {"order": "hwc"}),
+    "slice": quantized("slice_channels", S, NIBBLE, None, {"start": 2, "stop": 5}),
+    "shuffle": quantized("channel_shuffle", (3, 3, 12), SIGNED, None, {"groups": 3}),
+    "subsample": quantized("subsample", S, SIGNED, None, {"stride": (2, 3)}),
+    "pad": quantized("pad", S, SIGNED, None, {"padding": (1, 2, 2, 0), "channels": (4, 3)}),
+    "concat": quantized("concat", S, SIGNED, None, second=SIGNED),
     "quantize and back": Graph(
         {"x": (37,)},
         [Node("q", "quantize", ("x",), SIGNED.attrs()), Node("y", "dequantize", ("q",))],

@@ -7,13 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from runtime_cases import CASES, inputs_of, rand, single
 
 from paring.errors import ArgumentError, GraphError
 from paring.forms import Codebook
 from paring.graph import Graph, Node
 from paring.runtime import Engine, info, reference
 from paring.runtime._engine import ISAS
+from tests.runtime.cases import CASES, inputs_of, rand, single
 
 AVAILABLE = ISAS[: ISAS.index(info()["best_isa"]) + 1]
 WEIGHTED = [name for name, (graph, _) in CASES.items() if graph.nodes[0].op in ("conv2d", "linear")]

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from runtime_cases import rand, single
 
 from paring.forms import FORMS, Codebook, Dense, Hashed, Integer, Product, Sparse
 from paring.graph import Graph, Node
 from paring.runtime import Engine, info, reference
 from paring.runtime._engine import ISAS
+from tests.runtime.cases import rand, single
 
 AVAILABLE = ISAS[: ISAS.index(info()["best_isa"]) + 1]
 

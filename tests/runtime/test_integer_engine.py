@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from integer_cases import CASES, NIBBLE, SIGNED, TWO, U8, codes_of, inputs_of, quantised, weight_of
 
 from paring.forms import Dense, Integer
 from paring.graph import Graph, Node
 from paring.runtime import Engine, info, reference
 from paring.runtime._engine import ISAS
+from tests.runtime.integer_cases import CASES, NIBBLE, SIGNED, TWO, U8, codes_of, inputs_of, quantized, weight_of
 
 AVAILABLE = ISAS[: ISAS.index(info()["best_isa"]) + 1]
 
@@ -37,11 +37,11 @@ def test_tile_edges(isa):
     for pixels in (1, 2, 5, 6, 7, 11, 12, 13, 25, 49):
         for outputs in (1, 15, 16, 17, 33, 48, 65):
             weights = {"weight": weight_of(outputs, (outputs, 5, 1, 1), 8, outputs)}
-            graph = quantised("integer_conv2d", (1, pixels, 5), SIGNED, U8, None, weights)
+            graph = quantized("integer_conv2d", (1, pixels, 5), SIGNED, U8, None, weights)
             x = codes_of(0, (1, 1, pixels, 5), SIGNED)
             np.testing.assert_array_equal(Engine(graph, isa=isa).run(x), reference.run(graph, x))
     for inputs in range(1, 12):
-        graph = quantised("integer_linear", (inputs,), SIGNED, U8, None, {"weight": weight_of(1, (18, inputs), 8, 18)})
+        graph = quantized("integer_linear", (inputs,), SIGNED, U8, None, {"weight": weight_of(1, (18, inputs), 8, 18)})
         x = codes_of(1, (13, inputs), SIGNED)
         np.testing.assert_array_equal(Engine(graph, isa=isa).run(x), reference.run(graph, x))
 
@@ -51,12 +51,12 @@ def test_no_kernel_saturates(isa):
     """Codes of 255 times weights of 127 and -127, all alike: any 16-bit sum of two products overflows."""
     for sign in (1, -1):
         form = Integer(np.full((20, 64, 3, 3), 127 * sign), [1e-4])
-        graph = quantised("integer_conv2d", (6, 5, 64), U8, SIGNED, {"padding": (1, 1, 1, 1)}, {"weight": form})
+        graph = quantized("integer_conv2d", (6, 5, 64), U8, SIGNED, {"padding": (1, 1, 1, 1)}, {"weight": form})
         x = np.full((1, 6, 5, 64), 255 * 0.03, np.float32)
         np.testing.assert_array_equal(Engine(graph, isa=isa).run(x), reference.run(graph, x))
         form = Integer(np.full((64, 1, 3, 3), 127 * sign), [1e-4])
         attrs = {"padding": (1, 1, 1, 1), "groups": 64}
-        graph = quantised("integer_conv2d", (6, 5, 64), U8, SIGNED, attrs, {"weight": form})
+        graph = quantized("integer_conv2d", (6, 5, 64), U8, SIGNED, attrs, {"weight": form})
         np.testing.assert_array_equal(Engine(graph, isa=isa).run(x), reference.run(graph, x))
 
 
@@ -65,7 +65,7 @@ def test_the_deepest_sum_that_is_allowed(isa):
     """33,155 products of 255 and 127 beside a bias of 2**30: within 32 bits, rounded once to float32."""
     form = Integer(np.full((3, 33155), 127), np.float32([2.0**-20] * 3))
     bias = Dense(np.float32([2.0**10, -(2.0**10), 0.3]))
-    graph = quantised("integer_linear", (33155,), U8, SIGNED, None, {"weight": form, "bias": bias})
+    graph = quantized("integer_linear", (33155,), U8, SIGNED, None, {"weight": form, "bias": bias})
     graph.nodes[0] = Node("q", "quantize", ("x",), {"scale": 1.0, "zero_point": 0, "bits": 8})
     graph.nodes[1] = Node("n", "integer_linear", ("q",), {"scale": 32.0, "zero_point": 9}, graph.nodes[1].weights)
     x = np.stack([np.full(33155, 255, np.float32), np.arange(33155, dtype=np.float32) % 256])
@@ -84,7 +84,7 @@ def test_floats_that_are_no_numbers_become_codes_like_the_reference_s(isa):
 def test_large_layers_are_split_among_threads_without_a_changed_code():
     for shape, weight, groups in (((30, 29, 48), (80, 48, 3, 3), 1), ((40, 41, 96), (96, 1, 3, 3), 96)):
         attrs = {"padding": (1, 1, 1, 1), "groups": groups}
-        graph = quantised("integer_conv2d", shape, SIGNED, U8, attrs, {"weight": weight_of(2, weight, 8, weight[0])})
+        graph = quantized("integer_conv2d", shape, SIGNED, U8, attrs, {"weight": weight_of(2, weight, 8, weight[0])})
         x = codes_of(3, (1, *shape), SIGNED)
         one = Engine(graph).run(x)
         np.testing.assert_array_equal(one, reference.run(graph, x))
@@ -131,7 +131,7 @@ class Builder:
         return name
 
     def look(self):
-        """Shapes and codes of what is there, with floats dequantised so that every value is in some answer."""
+        """Shapes and codes of what is there, with floats dequantized so that every value is in some answer."""
         self.graph.outputs = ("x",)
         return self.graph.validate(), self.graph.codes()
 

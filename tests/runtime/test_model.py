@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
-from runtime_cases import rand
 
 from paring.container import Contents
 from paring.errors import ArgumentError, GraphError
 from paring.forms import Dense
-from paring.graph import Graph, Node, Preparation
-from paring.runtime import Model, prepare, reference
+from paring.graph import Graph, Node
+from paring.image import Preparation, prepare
+from paring.runtime import Model, reference
+from tests.runtime.cases import rand
 
 PREPARATION = Preparation(6, 5, 3, (0.5, 0.4, 0.3), (0.2, 0.2, 0.3))
 CLASSES = ("cat", "dog", "eel", "fox")
@@ -53,7 +54,7 @@ def test_takes_images_of_any_size_and_files(tmp_path):
     np.testing.assert_array_equal(model([tmp_path / "a.png", picture]), np.repeat(expected, 2, axis=0))
 
 
-def test_grey_batches():
+def test_gray_batches():
     model = Model(contents())
     batch = images(7, 6, 5)
     np.testing.assert_array_equal(model(batch), model([*batch]))

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from runtime_cases import rand
 
 from paring.forms import Codebook, Dense, Sparse
 from paring.graph import Graph, Node
@@ -14,6 +13,7 @@ from paring.runtime import Engine, info, reference
 from paring.runtime._engine import ISAS
 from paring.runtime._fuse import fuse
 from paring.runtime._layout import lay_out
+from tests.runtime.cases import rand
 
 AVAILABLE = ISAS[: ISAS.index(info()["best_isa"]) + 1]
 

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from runtime_cases import CASES, conv, inputs_of, rand, single
 
 from paring.errors import ArgumentError, GraphError
 from paring.graph import INTEGER_OPS, OPS, Graph, Node
 from paring.runtime import reference
+from tests.runtime.cases import CASES, conv, inputs_of, rand, single
 
 
 def test_every_operator_has_a_function_and_a_case():

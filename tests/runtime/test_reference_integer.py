@@ -5,11 +5,11 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
-from integer_cases import CASES, SIGNED, U8, Naive, codes_of, f32, inputs_of, quantised
 from torch.nn import functional as F
 
 from paring.graph import INTEGER_OPS, quantize
 from paring.runtime import _reference_integer, reference
+from tests.runtime.integer_cases import CASES, SIGNED, U8, Naive, codes_of, f32, inputs_of, quantized
 
 LAYERS = [name for name, graph in CASES.items() if graph.nodes[1].op in ("integer_conv2d", "integer_linear")]
 SMALL = [n for n in LAYERS if CASES[n].weights["n.weight"].size * np.prod(CASES[n].validate()["n"][:-1]) < 60_000]
@@ -88,7 +88,7 @@ def test_padding_is_the_zero_point_and_an_empty_window_code_zero():
 
 
 def test_rescale_and_lookup_are_functions_of_a_code():
-    graph = quantised("rescale", (256,), U8, SIGNED, {"low": 131, "high": 250})
+    graph = quantized("rescale", (256,), U8, SIGNED, {"low": 131, "high": 250})
     x = np.arange(256, dtype=np.float32)[None] * np.float32(U8.scale)
     values = dict(reference.steps(graph, x))
     m = f32(U8.scale / SIGNED.scale)

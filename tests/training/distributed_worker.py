@@ -1,4 +1,4 @@
-"""What one of several processes does in test_distributed.py: ``worker.py CASE FOLDER``; also run there as one process.
+"""What one of several processes does in test_distributed.py: ``distributed_worker.py CASE FOLDER``; also run as one.
 
 Results are written by the first process as FOLDER/CASE.json.
 """
@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
-from training_problem import batches, dataset, digits, network, settings
 
 from paring import training, zoo
 from paring.errors import ArgumentError
-from paring.training import World, evaluator, join, synchronised
+from paring.training import World, evaluator, join
+from paring.training.optim import synchronized
+from tests.training.problem import batches, dataset, digits, network, settings
 
 
 class Unused(nn.Sequential):
@@ -45,11 +46,11 @@ def lenet_curve(folder, world):
     return losses
 
 
-def normalised(folder, world):
-    """Batch normalisation, mixup, average, evaluation; a network with an unused branch."""
+def normalized(folder, world):
+    """Batch normalization, mixup, average, evaluation; a network with an unused branch."""
     net = Unused(network())
     net[4].p = 0.0  # dropout draws for each slice on its own
-    # Not Adam: a bias before a normalisation has no gradient but rounding, which Adam would blow up to full steps.
+    # Not Adam: a bias before a normalization has no gradient but rounding, which Adam would blow up to full steps.
     plan = settings(mixup=0.4, average=0.9, nesterov=True, weight_decay=1e-3)
     outcome = training.run(
         net, batches(), plan, folder=folder / "bn", world=world, progress=False, classes=3,
@@ -63,7 +64,7 @@ def normalised(folder, world):
 
 
 def gradients(folder, world):
-    """Synchronised normalisation alone: outputs, gradients and running statistics of every kind, in double."""
+    """Synchronized normalization alone: outputs, gradients and running statistics of every kind, in double."""
     found = {}
     for name, layer, shape in (
         ("1d", nn.BatchNorm1d(3, eps=0.1), (8, 3)),
@@ -80,7 +81,7 @@ def gradients(folder, world):
             x = (torch.randn(shape, dtype=torch.float64) * 3 + 1)[rows].requires_grad_()
             up = torch.randn(shape, dtype=torch.float64)[rows]
             layer.zero_grad()
-            with synchronised(layer) as changed:
+            with synchronized(layer) as changed:
                 assert changed
                 y = layer(x)
             (y * up).sum().backward()
@@ -127,7 +128,7 @@ def asked(folder, world):
 
 def together(folder):
     world = join("cpu", timeout=60)
-    results = {case.__name__: case(folder, world) for case in (lenet_curve, normalised, gradients, refused, asked)}
+    results = {case.__name__: case(folder, world) for case in (lenet_curve, normalized, gradients, refused, asked)}
     results["size"] = world.size
     if world.main:
         (folder / "together.json").write_text(json.dumps(results))

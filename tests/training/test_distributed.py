@@ -8,10 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import distributed_worker
 import numpy as np
 import pytest
 import torch
+
+from tests import PYTHONPATH
+from tests.training import distributed_worker
 
 pytest.importorskip("accelerate", reason="accelerate is not installed")
 
@@ -22,7 +24,7 @@ def launch(case, folder, processes=2, look=0.1):
     """``look``: seconds between two looks of the launcher at its processes, the time one that is left has to speak."""
     words = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     words += [f"--monitor-interval={look}"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(WORKER.parent)}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": PYTHONPATH}
     return subprocess.run(
         [*words, str(WORKER), case, str(folder)], capture_output=True, text=True, timeout=120, env=environment
     )
@@ -49,8 +51,8 @@ def test_two_processes_train_lenet_as_one_does(both):
     assert one[-1] < 0.5 * one[0]
 
 
-def test_normalisation_mixup_average_and_scores_are_one_process_s(both):
-    two, one = (found["normalised"] for found in both)
+def test_normalization_mixup_average_and_scores_are_one_process_s(both):
+    two, one = (found["normalized"] for found in both)
     np.testing.assert_allclose(two["losses"], one["losses"], rtol=0, atol=1e-5)
     assert two["score"]["error"] == one["score"]["error"]
     assert two["score"]["error"] * 53 == pytest.approx(round(two["score"]["error"] * 53))  # nobody counted twice
@@ -60,7 +62,7 @@ def test_normalisation_mixup_average_and_scores_are_one_process_s(both):
 
 
 @pytest.mark.parametrize("kind", ["1d", "2d", "3d", "bare"])
-def test_synchronised_normalisation_is_that_of_the_whole_batch(both, kind):
+def test_synchronized_normalization_is_that_of_the_whole_batch(both, kind):
     layer = {
         "1d": torch.nn.BatchNorm1d(3, eps=0.1),
         "2d": torch.nn.BatchNorm2d(3, momentum=0.3),

@@ -1,10 +1,9 @@
 import pytest
 
 torch = pytest.importorskip("torch")
-from _macs import check_card, check_trains_and_keeps_images_apart, layer_macs, macs, on_meta, quick, stage  # noqa: E402
-
 from paring import zoo  # noqa: E402
 from paring.errors import ArgumentError  # noqa: E402
+from tests.zoo.macs import check_card, check_trains_and_keeps_images_apart, layer_macs, macs, on_meta, quick, stage  # noqa: E402
 
 NAMES = {
     "alexnet": 61_100_840,

@@ -1,7 +1,9 @@
 import pytest
 
 torch = pytest.importorskip("torch")
-from _macs import (  # noqa: E402
+from paring import zoo  # noqa: E402
+from paring.zoo import bn_inception  # noqa: E402
+from tests.zoo.macs import (  # noqa: E402
     check_card,
     check_trains_and_keeps_images_apart,
     layer_macs,
@@ -10,9 +12,6 @@ from _macs import (  # noqa: E402
     quick,
     stage,
 )
-
-from paring import zoo  # noqa: E402
-from paring.zoo import bn_inception  # noqa: E402
 
 TABLE = {
     "inception3a": (219_552, 171.00),

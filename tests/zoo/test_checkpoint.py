@@ -123,7 +123,7 @@ def test_changed_number_of_classes(state):
     fresh = model.fc.weight.detach().clone()
     with pytest.warns(UserWarning, match="fc keeps fresh weights: 10 classes there, 100 in CifarResNet"):
         report = zoo.load_weights(model, state)
-    assert report.reinitialised == ("fc",)
+    assert report.reinitialized == ("fc",)
     assert torch.equal(model.fc.weight, fresh)
     assert torch.equal(model.conv1.weight, state["conv1.weight"])
     assert "fc.weight" not in report.loaded
@@ -135,7 +135,7 @@ def test_changed_classes_of_auxiliary_heads_too():
     content = {name: torch.zeros(t.shape, dtype=t.dtype) for name, t in source.state_dict().items()}
     with pytest.warns(UserWarning, match="keeps fresh weights"):
         report = zoo.load_weights(target, content)
-    assert report.reinitialised == ("aux1.fc2", "aux2.fc2", "fc")
+    assert report.reinitialized == ("aux1.fc2", "aux2.fc2", "fc")
 
 
 def test_a_hidden_layer_of_other_width_is_no_change_of_classes():

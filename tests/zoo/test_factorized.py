@@ -2,12 +2,12 @@ import itertools
 
 import pytest
 import torch
-from _macs import check_card, check_trains_and_keeps_images_apart, layer_macs, macs, on_meta, parameters, quick
 from torch.nn import functional as F
 
 from paring import zoo
 from paring.errors import ArgumentError
 from paring.zoo.factorized import BottleneckLayer, SICLayer, TopologicalConv2d
+from tests.zoo.macs import check_card, check_trains_and_keeps_images_apart, layer_macs, macs, on_meta, parameters, quick
 
 NAMES = ["factorized_sic", "factorized_topological", "factorized_bottleneck"]
 
@@ -41,13 +41,13 @@ def test_bottleneck_cost_and_output():
 
 
 @pytest.mark.parametrize(
-    ("grid", "neighbourhood"), [((12,), (5,)), ((3, 4), (2, 2)), ((4, 4), (4, 1)), ((2, 3, 2), (1, 2, 2)), ((6,), (6,))]
+    ("grid", "neighborhood"), [((12,), (5,)), ((3, 4), (2, 2)), ((4, 4), (4, 1)), ((2, 3, 2), (1, 2, 2)), ((6,), (6,))]
 )
-def test_topological_subdivision_connects_the_neighbourhood_around_the_edge(grid, neighbourhood):
+def test_topological_subdivision_connects_the_neighborhood_around_the_edge(grid, neighborhood):
     torch.manual_seed(0)
-    layer = TopologicalConv2d(grid, neighbourhood)
+    layer = TopologicalConv2d(grid, neighborhood)
     places = list(itertools.product(*map(range, grid)))
-    steps = list(itertools.product(*map(range, neighbourhood)))
+    steps = list(itertools.product(*map(range, neighborhood)))
     x = torch.randn(2, len(places), 3, 3)
     expected = torch.zeros_like(x)
     dense = torch.zeros(len(places), len(places))
@@ -80,9 +80,9 @@ def test_weights_survive_a_network_built_without_memory():
 
 
 def test_bad_arguments():
-    with pytest.raises(ArgumentError, match="neighbourhood"):
+    with pytest.raises(ArgumentError, match="neighborhood"):
         TopologicalConv2d((4, 4), (5, 1))
-    with pytest.raises(ArgumentError, match="neighbourhood"):
+    with pytest.raises(ArgumentError, match="neighborhood"):
         TopologicalConv2d((4, 4), (2,))
     with pytest.raises(ArgumentError, match="bottleneck"):
         zoo.create("factorized_sic", kind="spatial")

@@ -1,12 +1,12 @@
 import pytest
 import torch
-from _macs import check_card, check_trains_and_keeps_images_apart, layer_macs, on_meta, parameters, quick
 from torch import nn
 from torch.nn import functional as F
 
 from paring import zoo
 from paring.errors import ArgumentError
 from paring.zoo.flattened import FlattenedConv2d
+from tests.zoo.macs import check_card, check_trains_and_keeps_images_apart, layer_macs, on_meta, parameters, quick
 
 
 @pytest.mark.parametrize("name", ["flattened_cifar", "flattened_cifar_baseline"])

@@ -1,7 +1,8 @@
 import pytest
 
 torch = pytest.importorskip("torch")
-from _macs import (  # noqa: E402
+from paring import zoo  # noqa: E402
+from tests.zoo.macs import (  # noqa: E402
     check_card,
     check_trains_and_keeps_images_apart,
     layer_macs,
@@ -11,8 +12,6 @@ from _macs import (  # noqa: E402
     quick,
     stage,
 )
-
-from paring import zoo  # noqa: E402
 
 PAPER = {  # table 1: parameters, M MACs
     "conv1": (9_472, 118.01),
@@ -79,7 +78,7 @@ def test_auxiliary_heads_train_and_are_silent_in_use():
     check_trains_and_keeps_images_apart(quick("googlenet", num_classes=5, aux=True), (3, 64, 64))
 
 
-def test_transform_input_undoes_imagenets_normalisation():
+def test_transform_input_undoes_imagenets_normalization():
     model = zoo.create("googlenet", transform_input=True)
     image = torch.rand(1, 3, 2, 2)
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))

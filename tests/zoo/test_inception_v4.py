@@ -1,7 +1,8 @@
 import pytest
 
 torch = pytest.importorskip("torch")
-from _macs import (  # noqa: E402
+from paring import zoo  # noqa: E402
+from tests.zoo.macs import (  # noqa: E402
     check_card,
     check_trains_and_keeps_images_apart,
     layer_macs,
@@ -10,8 +11,6 @@ from _macs import (  # noqa: E402
     quick,
     stage,
 )
-
-from paring import zoo  # noqa: E402
 
 TABLE = [  # modules of `features` (first, last), parameters, M MACs
     ((0, 2), 28_768, 616.63),
@@ -53,5 +52,5 @@ def test_the_ports_weights_with_a_background_class():
     model = on_meta("inception_v4")
     with pytest.warns(UserWarning, match="fc keeps fresh weights: 1001 classes there, 1000"):
         report = zoo.load_weights(model, given)
-    assert report.reinitialised == ("fc",)
-    assert zoo.load_weights(on_meta("inception_v4", num_classes=1001), given).reinitialised == ()
+    assert report.reinitialized == ("fc",)
+    assert zoo.load_weights(on_meta("inception_v4", num_classes=1001), given).reinitialized == ()

@@ -1,14 +1,23 @@
 import numpy as np
 import pytest
 import torch
-from _macs import check_card, check_trains_and_keeps_images_apart, layer_macs, macs, on_meta, parameters, quick, stage
 from torch import nn
 from torch.nn import functional as F
 
 from paring import zoo
 from paring.errors import ArgumentError, CheckpointError
-from paring.zoo._checkpoint import load_weights
+from paring.zoo import load_weights
 from paring.zoo.mobilenet_v1 import LAYERS, from_slim, scaled
+from tests.zoo.macs import (
+    check_card,
+    check_trains_and_keeps_images_apart,
+    layer_macs,
+    macs,
+    on_meta,
+    parameters,
+    quick,
+    stage,
+)
 
 # papers.md 12: width, resolution, parameters, M MACs, and what slim's table prints: M MACs, M parameters
 GRID = [

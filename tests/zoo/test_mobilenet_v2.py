@@ -4,12 +4,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from _macs import check_trains_and_keeps_images_apart, layer_macs, macs, on_meta, parameters, quick, stage
 from torch import nn
 
 from paring import zoo
 from paring.errors import ArgumentError
 from paring.zoo.mobilenet_v2 import make_divisible
+from tests.zoo.macs import check_trains_and_keeps_images_apart, layer_macs, macs, on_meta, parameters, quick, stage
 
 # papers.md 13: width, resolution, parameters, M MACs, and what slim's table prints: M MACs (cut off), M parameters
 GRID = [

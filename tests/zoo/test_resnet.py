@@ -1,7 +1,9 @@
 import pytest
 
 torch = pytest.importorskip("torch")
-from _macs import (  # noqa: E402
+from paring import zoo  # noqa: E402
+from paring.errors import ArgumentError  # noqa: E402
+from tests.zoo.macs import (  # noqa: E402
     check_card,
     check_trains_and_keeps_images_apart,
     layer_macs,
@@ -11,9 +13,6 @@ from _macs import (  # noqa: E402
     quick,
     stage,
 )
-
-from paring import zoo  # noqa: E402
-from paring.errors import ArgumentError  # noqa: E402
 
 STEM, HEAD = (9_536, 118.01), (2_049_000, 2.05)
 STAGES = {

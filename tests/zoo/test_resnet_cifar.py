@@ -5,10 +5,9 @@ from pathlib import Path
 import pytest
 
 torch = pytest.importorskip("torch")
-from _macs import check_card, check_trains_and_keeps_images_apart, macs, on_meta, parameters, quick  # noqa: E402
-
 from paring import zoo  # noqa: E402
 from paring.errors import ArgumentError, CheckpointError  # noqa: E402
+from tests.zoo.macs import check_card, check_trains_and_keeps_images_apart, macs, on_meta, parameters, quick  # noqa: E402
 
 TABLE = {  # parameters A, M MACs A, parameters B, M MACs B
     20: (269_722, 40.55, 272_474, 40.81),
@@ -73,7 +72,7 @@ def right_answers(depth):
     """How many of the 10,000 test images the published checkpoint gets right in our network."""
     model = zoo.create(f"resnet{depth}").eval()
     report = zoo.load_weights(model, Path(DATA, "weights", f"resnet{depth}_cifar10.safetensors"))
-    assert (report.layout, report.problems, report.reinitialised) == ("cifar", 0, ())
+    assert (report.layout, report.problems, report.reinitialized) == ("cifar", 0, ())
     pixels, labels = cifar10_test()
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
     right = 0
@@ -106,4 +105,4 @@ def test_published_checkpoints_load_strictly_and_only_where_they_belong(depth):
     model = zoo.create(f"resnet{depth}", num_classes=100)
     with pytest.warns(UserWarning, match="fc keeps fresh weights: 10 classes there, 100"):
         report = zoo.load_weights(model, path)
-    assert report.reinitialised == ("fc",)
+    assert report.reinitialized == ("fc",)

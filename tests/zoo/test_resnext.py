@@ -1,7 +1,7 @@
 import pytest
 
 torch = pytest.importorskip("torch")
-from _macs import (  # noqa: E402
+from tests.zoo.macs import (  # noqa: E402
     check_card,
     check_trains_and_keeps_images_apart,
     layer_macs,

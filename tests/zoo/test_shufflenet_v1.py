@@ -1,12 +1,12 @@
 import pytest
 import torch
-from _macs import check_card, check_trains_and_keeps_images_apart, layer_macs, macs, on_meta, parameters, quick
 from torch.nn import functional as F
 
 from paring import zoo
 from paring.errors import ArgumentError
-from paring.zoo._checkpoint import load_weights
+from paring.zoo import load_weights
 from paring.zoo.shufflenet_v1 import plan
+from tests.zoo.macs import check_card, check_trains_and_keeps_images_apart, layer_macs, macs, on_meta, parameters, quick
 
 # papers.md 14: width, groups, stages, parameters, M MACs with the stem scaled, with a stem of 24, M printed
 GRID = [

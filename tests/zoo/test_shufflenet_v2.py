@@ -1,10 +1,10 @@
 import pytest
 import torch
-from _macs import check_card, check_trains_and_keeps_images_apart, macs, on_meta, parameters, quick
 from torch.nn import functional as F
 
 from paring import zoo
 from paring.errors import ArgumentError
+from tests.zoo.macs import check_card, check_trains_and_keeps_images_apart, macs, on_meta, parameters, quick
 
 
 @pytest.mark.parametrize(

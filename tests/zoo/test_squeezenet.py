@@ -1,9 +1,18 @@
 import pytest
 import torch
-from _macs import check_card, check_trains_and_keeps_images_apart, layer_macs, macs, on_meta, parameters, quick, stage
 
 from paring import zoo
 from paring.errors import ArgumentError
+from tests.zoo.macs import (
+    check_card,
+    check_trains_and_keeps_images_apart,
+    layer_macs,
+    macs,
+    on_meta,
+    parameters,
+    quick,
+    stage,
+)
 
 # papers.md 11: layer, parameters, M MACs at 224
 LAYERS_1_0 = {

@@ -1,9 +1,9 @@
 import pytest
-from _macs import check_card, check_trains_and_keeps_images_apart, on_meta, parameters, quick
 from torch import nn
 
 from paring import zoo
 from paring.errors import ArgumentError
+from tests.zoo.macs import check_card, check_trains_and_keeps_images_apart, on_meta, parameters, quick
 
 
 def naive_count(hidden):

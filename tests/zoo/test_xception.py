@@ -1,7 +1,10 @@
 import pytest
 
 torch = pytest.importorskip("torch")
-from _macs import (  # noqa: E402
+from torch.nn import functional as F  # noqa: E402
+
+from paring.zoo.xception import SamePool  # noqa: E402
+from tests.zoo.macs import (  # noqa: E402
     check_card,
     check_trains_and_keeps_images_apart,
     layer_macs,
@@ -10,9 +13,6 @@ from _macs import (  # noqa: E402
     quick,
     stage,
 )
-from torch.nn import functional as F  # noqa: E402
-
-from paring.zoo.xception import SamePool  # noqa: E402
 
 TABLE = {
     ("conv1", "bn1", "conv2", "bn2"): (19_488, 417.48),

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from _macs import check_card, check_trains_and_keeps_images_apart, macs, on_meta, parameters, quick
 from torch import nn
 
 from paring import zoo
 from paring.errors import ArgumentError
 from paring.layers import BinaryConv2d, center_and_clip
 from paring.zoo.xnor_net import BinaryBlock
+from tests.zoo.macs import check_card, check_trains_and_keeps_images_apart, macs, on_meta, parameters, quick
 
 NAMES = [f"{kind}_{net}" for net in ("alexnet", "resnet18", "vgg_small", "lenet_5") for kind in ("bwn", "xnor_net")]
 

@@ -12,7 +12,7 @@ namespace paring::conv2d {
 struct Geometry {
   int64_t in_h, in_w, in_c, out_h, out_w, out_c;
   int64_t kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, top, left, groups;
-  int64_t in_ld;  // floats between neighbouring input pixels
+  int64_t in_ld;  // floats between neighboring input pixels
 
   int64_t taps() const { return kernel_h * kernel_w; }
   int64_t group_in() const { return in_c / groups; }

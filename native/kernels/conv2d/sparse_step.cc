@@ -25,8 +25,8 @@ Geometry simplest(Geometry g) {
 
 // A convolution by its non-zero weights. The input is laid out in planes, padding included: one for each channel, each
 // column of the kernel (so that the plane starts at the first output's tap, and vectors stay aligned) and each phase of
-// the vertical stride. Rows are as wide as the output's, rounded up to eight. Along a plane, neighbouring outputs read
-// neighbouring floats, for any entry.
+// the vertical stride. Rows are as wide as the output's, rounded up to eight. Along a plane, neighboring outputs read
+// neighboring floats, for any entry.
 class SparseStep final : public Step {
  public:
   SparseStep(const Geometry& geometry, const Weight& weight, const Epilogue& end, Isa isa)

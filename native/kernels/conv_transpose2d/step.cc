@@ -8,7 +8,7 @@ namespace {
 
 // Every output pixel gathers the input pixels whose kernel reaches it, so that no two threads write to one place and
 // the order of the sums is always the same. Weights lie as [tap][input of a group][out_c]: the inner loop is over
-// neighbouring outputs.
+// neighboring outputs.
 class TransposeStep final : public Step {
  public:
   TransposeStep(const Geometry& g, const Weight& weight, std::vector<float> bias)

@@ -27,7 +27,7 @@ inline void careful(const Row& r, int64_t x) {
   finish(r, x, sum);
 }
 
-// `pixels` neighbouring outputs, none of whose taps leaves the image sideways; rows in [first, last) are inside it.
+// `pixels` neighboring outputs, none of whose taps leaves the image sideways; rows in [first, last) are inside it.
 template <int pixels, bool whole>
 inline void inside(const Row& r, int64_t x, int64_t first, int64_t last) {
   Vec sum[pixels];

@@ -10,7 +10,7 @@ namespace paring::depthwise {
 // One row of output pixels, sixteen channels.
 struct Row {
   const float* in;     // channel 0 of the input image's pixel (0, 0)
-  int64_t in_ld;       // floats between neighbouring input pixels
+  int64_t in_ld;       // floats between neighboring input pixels
   int64_t in_row;      // floats between input rows
   int64_t in_h, in_w;
   const float* weights;  // [tap][16]

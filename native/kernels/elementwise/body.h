@@ -111,7 +111,7 @@ void softmax(const float* x, float* out, int64_t n) {
 }
 
 template <class Power>
-inline void normalise(const Lrn& lrn, const float* x, float* out, int64_t n, Power power) {
+inline void normalize(const Lrn& lrn, const float* x, float* out, int64_t n, Power power) {
   for (int64_t c = 0; c < n; ++c) {
     const int64_t first = c - lrn.size / 2 < 0 ? 0 : c - lrn.size / 2;
     const int64_t last = c + (lrn.size - 1) / 2 < n ? c + (lrn.size - 1) / 2 : n - 1;
@@ -124,8 +124,8 @@ inline void normalise(const Lrn& lrn, const float* x, float* out, int64_t n, Pow
 
 void lrn(const Lrn& lrn, const float* x, float* out, int64_t n) {
   if (lrn.beta == 0.75f)
-    return normalise(lrn, x, out, n, [](float s) { return __builtin_sqrtf(s) * __builtin_sqrtf(__builtin_sqrtf(s)); });
-  normalise(lrn, x, out, n, [&](float s) { return powf(s, lrn.beta); });
+    return normalize(lrn, x, out, n, [](float s) { return __builtin_sqrtf(s) * __builtin_sqrtf(__builtin_sqrtf(s)); });
+  normalize(lrn, x, out, n, [&](float s) { return powf(s, lrn.beta); });
 }
 
 }  // namespace

@@ -9,7 +9,7 @@
 
 namespace paring::integer_depthwise {
 
-// Neighbouring output pixels, all channels.
+// Neighboring output pixels, all channels.
 struct Pixels {
   const uint8_t* const* taps;  // [pixel][tap]: channel 0 of what the pixel sees there
   // taps_each is a multiple of the kernel's `taps`; there are no weights where the layer has no tap.

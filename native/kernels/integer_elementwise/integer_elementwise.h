@@ -23,7 +23,7 @@ struct Operand {
 // Windows of one size in a row, each the part that is inside the map.
 struct Window {
   const uint8_t* in;
-  int64_t rows, cols, row_step, col_step;  // counts, and bytes between neighbours
+  int64_t rows, cols, row_step, col_step;  // counts, and bytes between neighbors
   int64_t channels;
   int32_t start;      // minus the zero point times the pixels inside
   float multiplier;

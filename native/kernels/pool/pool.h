@@ -12,7 +12,7 @@ namespace paring::pool {
 // Windows of one size in a row, each the part that is inside the image.
 struct Window {
   const float* in;  // the first window's first pixel
-  int64_t rows, cols, row_step, col_step;  // counts, and floats between neighbours
+  int64_t rows, cols, row_step, col_step;  // counts, and floats between neighbors
   int64_t channels;
   float divisor;
   float* out;

@@ -9,4 +9,4 @@ from paring.capture._rebuild import Rebuilt as Rebuilt
 from paring.capture._rebuild import rebuild as rebuild
 from paring.capture._tally import tally as tally
 from paring.capture._trace import outline as outline
-from paring.capture._trace import without_initialisation as without_initialisation
+from paring.capture._trace import without_initialization as without_initialization

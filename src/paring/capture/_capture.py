@@ -19,7 +19,7 @@ from paring.capture import _rules_layers as _rules_layers
 from paring.capture import _rules_views as _rules_views
 from paring.capture._export import export_program
 from paring.capture._lower import Lowering
-from paring.capture._patterns import recognised
+from paring.capture._patterns import recognized
 from paring.capture._program import BATCH, Program, Ref, references
 from paring.errors import ArgumentError
 from paring.graph import Graph, fold_scale_shift, simplify
@@ -29,7 +29,7 @@ def capture(module: nn.Module, example: Any, *, fold: bool = True) -> Graph:
     """The network as a graph, in eval mode, through ``torch.export``.
 
     Nodes are named after the modules that made them (``layer1.0.conv1``), weights after the parameters
-    (``layer1.0.conv1.weight``), in torch's layout and float32. A parametrised weight
+    (``layer1.0.conv1.weight``), in torch's layout and float32. A parametrized weight
     (``torch.nn.utils.parametrize``) is captured with its effective value under its plain name. A parameter shared by
     two modules is kept once, under its first path. Views, transposes and flattens become bookkeeping; what is left of
     them is a ``flatten`` or ``channel_shuffle`` node. The module is left as it was, training flags included.
@@ -64,7 +64,7 @@ def unused(module: nn.Module, example: Any) -> list[str]:
     program = trace(module, example)
     known = set(program.names.values())
     absent = [name for name, _ in module.named_parameters() if name not in known]
-    return unread(program) + [name for name in absent if not _parametrised(name)]
+    return unread(program) + [name for name in absent if not _parametrized(name)]
 
 
 def bare(module: nn.Module) -> nn.Module:
@@ -80,7 +80,7 @@ def bare(module: nn.Module) -> nn.Module:
 def trace(module: nn.Module, example: Any) -> Program:
     """The module's calls by ``torch.export``, in eval mode with effective weights."""
     with as_plain(module):
-        return recognised(export_program(module, examples_for(module, example)))
+        return recognized(export_program(module, examples_for(module, example)))
 
 
 def unread(program: Program) -> list[str]:
@@ -112,7 +112,7 @@ def examples_for(module: nn.Module, example: Any) -> tuple[Tensor, ...]:
 
 @contextmanager
 def as_plain(module: nn.Module) -> Iterator[None]:
-    """The module in eval mode, its parametrised tensors as plain parameters of their present value; restored after."""
+    """The module in eval mode, its parametrized tensors as plain parameters of their present value; restored after."""
     training = {m: m.training for m in module.modules()}
     module.eval()
     undo: list[tuple[nn.Module, type, dict[str, Any], list[str]]] = []
@@ -138,9 +138,9 @@ def _settle(
     undo: list[tuple[nn.Module, type, dict[str, Any], list[str]]],
     made: dict[nn.Module, nn.Parameter],
 ) -> None:
-    """Swap an owner's parametrised tensors for plain ones and note how to undo it.
+    """Swap an owner's parametrized tensors for plain ones and note how to undo it.
 
-    One parametrisation that several modules share becomes one parameter that they share.
+    One parametrization that several modules share becomes one parameter that they share.
     """
     chains: dict[str, Any] = dict(owner._modules["parametrizations"]._modules)  # type: ignore[union-attr]
     with torch.no_grad():
@@ -154,7 +154,7 @@ def _settle(
         owner.register_parameter(name, made[chain])
 
 
-def _parametrised(name: str) -> bool:
+def _parametrized(name: str) -> bool:
     return ".parametrizations." in f".{name}"
 
 

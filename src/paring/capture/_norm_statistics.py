@@ -1,4 +1,4 @@
-"""Which batch norm stood behind which layer: what folding forgets and data-free quantisation wants to know."""
+"""Which batch norm stood behind which layer: what folding forgets and data-free quantization wants to know."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ from paring.capture._rules_codes import rounding_to_codes
 _VIEWS = ("view", "reshape", "_unsafe_view", "squeeze", "unsqueeze", "contiguous", "clone")
 
 
-def recognised(program: Program) -> Program:
-    """The program with every spelt-out local response normalisation as one ``local_response_norm`` call, and every
+def recognized(program: Program) -> Program:
+    """The program with every spelt-out local response normalization as one ``local_response_norm`` call, and every
     rounding to codes and back as one ``round_to_codes``."""
     makers = {ref: call for call in program.calls for ref in call.outputs()}
     calls = [_response_norm(call, makers) or rounding_to_codes(call, makers, program) or call for call in program.calls]

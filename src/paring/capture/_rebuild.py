@@ -171,7 +171,7 @@ class Rebuilt(nn.Module):
         return graph
 
     def _tensor(self, name: str) -> Tensor:
-        """A weight by its name; its effective value where it is parametrised."""
+        """A weight by its name; its effective value where it is parametrized."""
         owner: Any = self
         for step in name.split("."):
             owner = getattr(owner, step)

@@ -10,14 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from paring.graph import Node
-from paring.layers import (
-    TensorCodes,
-    dequantize_codes,
-    integer_addition,
-    integer_layer,
-    quantize_codes,
-    rescale_factor,
-)
+from paring.layers import TensorCodes, dequantize_codes, integer_addition, integer_layer, quantize_codes, rescale_factor
 
 
 class Simulator(Protocol):

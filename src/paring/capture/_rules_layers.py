@@ -1,4 +1,4 @@
-"""Lowering rules of layers: products, normalisation, pooling."""
+"""Lowering rules of layers: products, normalization, pooling."""
 
 from __future__ import annotations
 
@@ -221,7 +221,7 @@ def addmm(low: Lowering, bias: Any, x: Any, weight: Any, *, beta: float = 1, alp
     return linear(low, x, _turned(low, weight), bias)
 
 
-# --- normalisation ------------------------------------------------------------------------------------------------
+# --- normalization ------------------------------------------------------------------------------------------------
 
 
 @rule("batch_norm")

@@ -2,7 +2,7 @@
 
 ``torch.export`` takes seconds on a deep network and loads a compiler first. For a cost table neither numbers nor
 guards matter, so this tracer lets the module run under a dispatch mode that records every aten call and answers the
-expensive ones with uninitialised memory of the right shape.
+expensive ones with uninitialized memory of the right shape.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from paring.capture._capture import as_plain, bare, examples_for
 from paring.capture._export import place_of
 from paring.capture._lower import RULES, Lowering
-from paring.capture._patterns import recognised
+from paring.capture._patterns import recognized
 from paring.capture._program import Call, Place, Program, Ref, base_name, replaced
 from paring.errors import GraphError
 from paring.forms import Dense, Form, Stream, StreamSpec
@@ -61,14 +61,14 @@ def record(module: nn.Module, example: Any) -> tuple[Program, Recorder]:
     outputs = [recorder.refs[id(t)] for t in (answers if isinstance(answers, list | tuple) else [answers])]
     names = ["x"] if len(inputs) == 1 else [f"x{i + 1}" for i in range(len(inputs))]
     entries = [(name, ref, tuple(t.shape)) for name, ref, t in zip(names, inputs, examples, strict=True)]
-    return recognised(
+    return recognized(
         Program(entries, recorder.constants, recorder.names, recorder.calls, outputs, recorder.known)
     ), recorder
 
 
 @contextmanager
-def without_initialisation() -> Iterator[None]:
-    """Networks built in here keep uninitialised weights; building them takes no time."""
+def without_initialization() -> Iterator[None]:
+    """Networks built in here keep uninitialized weights; building them takes no time."""
 
     class Skip(TorchFunctionMode):
         def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -16,6 +16,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not (find_spec("rich") and find_spec("typer")):
         print("The command line needs typer and rich. Install them with: pip install 'paring[cli]'", file=sys.stderr)
         sys.exit(1)
-    from paring.cli._main import execute
+    from paring.cli._app import execute
 
     sys.exit(execute(sys.argv[1:] if arguments is None else list(arguments)))

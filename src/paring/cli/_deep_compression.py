@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from paring.cli._command import as_typed
-from paring.cli._output import note
+from paring.cli._invocation import as_typed
+from paring.cli.render._output import note
 
 if TYPE_CHECKING:
-    from paring.cli._workshop import Workshop
+    from paring.cli.inputs._workshop import Workshop
     from paring.recipes import Settings
     from paring.record import Record
 

@@ -6,7 +6,7 @@ in the logistic domain (Mattern 2012; Mahoney's PAQ is where the idea comes from
 ``-log2 p`` bits. All arithmetic is on integers, so every machine writes and reads the same bytes. ``docs/format.md``
 specifies it to the bit.
 
-One :class:`Encoder` codes any number of arrays into one code and keeps what it has learnt from one to the next, which
+One :class:`Encoder` codes any number of arrays into one code and keeps what it has learned from one to the next, which
 is what makes networks of small layers small; :func:`encode` and :func:`decode` are the one-array case.
 """
 

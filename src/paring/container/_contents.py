@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from paring.graph import Graph, Preparation
+from paring.graph import Graph
+from paring.image import Preparation
 
 
 @dataclass

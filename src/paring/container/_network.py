@@ -14,7 +14,8 @@ from paring.container._contents import Contents
 from paring.container._primer import PRIMER
 from paring.errors import FormatError, ParingError
 from paring.forms import FORMS, MAX_RANK, Form
-from paring.graph import OPS, Graph, Node, OpSpec, Preparation
+from paring.graph import OPS, Graph, Node, OpSpec
+from paring.image import Preparation
 
 #: Bytes a section may decode to: so many, and so many more for each coded byte, but never more than the last.
 _PLAIN_FLOOR, _PLAIN_PER_BYTE, _PLAIN_MOST = 64 << 10, 64, 16 << 20

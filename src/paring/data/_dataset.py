@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from paring.errors import DataError
-from paring.graph import Preparation
-from paring.runtime._prepare import normalise
+from paring.image import Preparation, normalize
 
 #: Most bytes of pixels a data set may take in memory.
 MAX_BYTES = 8 << 30
@@ -53,7 +52,7 @@ class Dataset:
         Returns:
             float32 ``(stop - start, H, W, C)``, by the runtime's own arithmetic.
         """
-        return normalise(self.images[start:stop], self.preparation)
+        return normalize(self.images[start:stop], self.preparation)
 
     def batches(self, size: int = 256) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """All samples in order as (prepared images, labels), ``size`` at a time; the last batch may be shorter."""

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from paring.errors import DataError, ParingError
-from paring.graph import Preparation
-from paring.runtime._prepare import as_array, open_image, pixels
+from paring.image import Preparation
+from paring.image._prepare import as_array, open_image, pixels
 
 #: Side of the crop over the shorter side before it: 224 of 256, the ImageNet custom.
 CROP = 0.875
@@ -25,8 +25,8 @@ def sizes(items: Sequence[bytes | Path], place: Callable[[int], str], on_bad_ima
     for number, item in enumerate(items):
         try:
             with images.open(_file(item)) as image:
-                grey = image.mode in ("1", "L", "LA", "I", "F") or image.mode.startswith("I;16")
-                found.add((image.height, image.width, 1 if grey else 3))
+                gray = image.mode in ("1", "L", "LA", "I", "F") or image.mode.startswith("I;16")
+                found.add((image.height, image.width, 1 if gray else 3))
         except Exception as error:  # Pillow's decoders raise anything on a damaged file
             if on_bad_image == "stop":
                 raise _bad(place(number), error) from None

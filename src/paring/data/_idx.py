@@ -25,7 +25,7 @@ def read_idx(path: str | Path, axes: int) -> np.ndarray:
 
     Args:
         path: the file.
-        axes: number of axes wanted: 1 for labels, 3 for grey images ``(N, H, W)``.
+        axes: number of axes wanted: 1 for labels, 3 for gray images ``(N, H, W)``.
 
     Returns:
         uint8 array.

@@ -12,7 +12,7 @@ from paring.data._dataset import Dataset, Source, spread
 from paring.data._decode import decode
 from paring.data._load import _check_arguments, _numbers, _reader, _target, measure
 from paring.errors import DataError
-from paring.graph import Preparation
+from paring.image import Preparation
 
 #: Images that are looked at to find size, channels, mean and std of a set that is not decoded as a whole.
 SAMPLE = 512
@@ -127,7 +127,7 @@ def listing(spec: str, split: str = "train", *, limit: int | None = None) -> Lis
         limit: take only so many samples, evenly spaced over the split.
 
     Raises:
-        DataError: if the set is missing, empty, damaged or labelled out of range.
+        DataError: if the set is missing, empty, damaged or labeled out of range.
         ArgumentError: if an argument cannot be.
     """
     read, where = _reader(spec)

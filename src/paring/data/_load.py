@@ -16,8 +16,8 @@ from paring.data._imagefolder import read_imagefolder
 from paring.data._mnist import read_mnist, read_mnist5k
 from paring.data._parquet import read_parquet
 from paring.errors import ArgumentError, DataError
-from paring.graph import Preparation
-from paring.runtime._prepare import pixels
+from paring.image import Preparation
+from paring.image._prepare import pixels
 
 #: Every kind of data set: ``(where, split) -> Source``.
 KINDS: dict[str, Callable[[str, str], Source]] = {
@@ -45,7 +45,7 @@ def load(
     """Read a data set into memory.
 
     What is not given is found: the size is that of the images if they all have one, else 224 pixels (a shorter side
-    of 256 and a centre crop); channels are the images' own; mean and std per channel are measured on the training
+    of 256 and a center crop); channels are the images' own; mean and std per channel are measured on the training
     split (on the split itself where there is no training split) and rounded to four decimals.
 
     Args:
@@ -53,7 +53,7 @@ def load(
         split: ``train``, ``test`` or ``all``. A source without a test part of its own holds out every fifth sample of
             each class.
         size: height and width in pixels, or one number for both.
-        channels: 1 (grey) or 3 (RGB).
+        channels: 1 (gray) or 3 (RGB).
         mean: per channel, in units of 0..1.
         std: per channel, in units of 0..1.
         limit: take only so many samples, evenly spaced over the split.
@@ -61,7 +61,7 @@ def load(
         on_bad_image: ``stop`` or ``skip`` (named in :attr:`Dataset.bad`).
 
     Raises:
-        DataError: if the set is missing, empty, damaged, too large for memory or labelled out of range.
+        DataError: if the set is missing, empty, damaged, too large for memory or labeled out of range.
         ArgumentError: if an argument cannot be.
     """
     read, where = _reader(spec)

@@ -26,7 +26,7 @@ class StreamSpec:
 
     Attributes:
         name: the stream's name within its form.
-        shape: the array's shape; an indices stream has the weight's own shape, so that a coder can use neighbours.
+        shape: the array's shape; an indices stream has the weight's own shape, so that a coder can use neighbors.
         alphabet: symbols are integers in ``[0, alphabet)``; 0 marks a stream of floating-point numbers.
         dtype: array type; ``uint8`` / ``uint16`` / ``uint32`` for symbols, ``float32`` or ``float16`` for numbers.
     """

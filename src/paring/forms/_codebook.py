@@ -17,7 +17,7 @@ class Codebook(Form):
     """Trained weight sharing (Deep Compression, arXiv 1510.00149, section 3): ``w = codebook[index]``.
 
     Index 0 always means exactly 0.0 (a pruned weight) and is not stored in ``centroids``; index ``i >= 1`` means
-    ``centroids[i - 1]``. Centroids stand in strictly ascending order, so that neighbouring symbols are neighbouring
+    ``centroids[i - 1]``. Centroids stand in strictly ascending order, so that neighboring symbols are neighboring
     values; that makes the form of a weight unique and lets the coder use the order.
 
     Args:

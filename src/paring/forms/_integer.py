@@ -11,7 +11,7 @@ from paring.forms._base import Form, StreamSpec, checked_params, checked_shape, 
 
 
 class Integer(Form):
-    """Symmetric uniform quantisation of weights: ``w = scale[channel] * code`` (Jacob 2018, arXiv 1712.05877, section
+    """Symmetric uniform quantization of weights: ``w = scale[channel] * code`` (Jacob 2018, arXiv 1712.05877, section
     2.1, with zero point 0; per channel as in Krishnamoorthi 2018, arXiv 1806.08342, section 3.1).
 
     With ``n = 2**(bits - 1) - 1``, codes are ``-n .. n``: -128 never occurs, and codes of 2 bits are ternary. With

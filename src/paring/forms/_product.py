@@ -1,4 +1,4 @@
-"""Product: sub-vectors of a weight that share a few centroids; product quantisation, residual stages included."""
+"""Product: sub-vectors of a weight that share a few centroids; product quantization, residual stages included."""
 
 from __future__ import annotations
 

@@ -30,4 +30,3 @@ from paring.graph._integer_ops import OPS as OPS
 from paring.graph._ops import OpSpec as OpSpec
 from paring.graph._passes import fold_scale_shift as fold_scale_shift
 from paring.graph._passes import simplify as simplify
-from paring.graph._preparation import Preparation as Preparation

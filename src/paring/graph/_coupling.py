@@ -18,7 +18,7 @@ pools, activations     pass on what they read
 =====================  ==========================================================================================
 
 The inputs and answers of the network stay, and so does what mixes channels in another way (a softmax, a response
-normalisation, a mean over channels, an operator not named here); each such class has its reason.
+normalization, a mean over channels, an operator not named here); each such class has its reason.
 """
 
 from __future__ import annotations

@@ -164,7 +164,7 @@ def integer_bias(bias: np.ndarray, source: float, weights: np.ndarray) -> np.nda
 
 
 def least_scales(bias: np.ndarray, source: float) -> np.ndarray:
-    """Smallest scales of a weight with which :func:`integer_bias` holds this bias; a quantiser takes the larger of this
+    """Smallest scales of a weight with which :func:`integer_bias` holds this bias; a quantizer takes the larger of this
     and the scale it wants. Float32, the bias's shape, never zero.
     """
     least = np.abs(np.asarray(bias, np.float32).astype(np.float64)) / (np.float64(source) * (HALF_SUM - 1024))

@@ -7,7 +7,7 @@ from paring.layers._binary import binary_weight as binary_weight
 from paring.layers._binary import center_and_clip as center_and_clip
 from paring.layers._binary import input_scale as input_scale
 from paring.layers._binary import weight_scale as weight_scale
-from paring.layers._clipped_quantiser import ClippedQuantiser as ClippedQuantiser
+from paring.layers._clipped_quantizer import ClippedQuantizer as ClippedQuantizer
 from paring.layers._folding import BatchNormCache as BatchNormCache
 from paring.layers._folding import absorb_batch_norm as absorb_batch_norm
 from paring.layers._folding import batch_norm_backward as batch_norm_backward

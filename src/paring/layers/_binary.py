@@ -141,7 +141,7 @@ def input_scale(
 class BinaryConv2d(nn.Conv2d):
     """Convolution with binary weights and, but for ``inputs="real"``, binary inputs; see the module's formulas.
 
-    Real weights are kept in ``weight`` and trained; every forward binarises them, so nothing has to be saved and
+    Real weights are kept in ``weight`` and trained; every forward binarizes them, so nothing has to be saved and
     restored around a step. The dot products of signs are exact integers, scaled afterwards by alpha, then by K.
 
     Args:

@@ -1,4 +1,4 @@
-"""Batch normalisation as formulas, and folding it into a neighbouring layer where that is exact.
+"""Batch normalization as formulas, and folding it into a neighboring layer where that is exact.
 
 Ioffe, Szegedy, ICML 2015, arXiv 1502.03167, algorithms 1 and 2. Per channel, over N values of a batch, ``s = sqrt(var +
 eps)``:
@@ -26,9 +26,9 @@ _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 class BatchNormCache(NamedTuple):
-    """What the backward pass needs: normalised values, scale, and the standard deviation per channel."""
+    """What the backward pass needs: normalized values, scale, and the standard deviation per channel."""
 
-    normalised: Tensor
+    normalized: Tensor
     gamma: Tensor
     deviation: Tensor
 
@@ -48,17 +48,17 @@ def batch_norm_forward(x: Tensor, gamma: Tensor, beta: Tensor, eps: float = 1e-5
     axes = _axes(x)
     mean = x.mean(axes, keepdim=True)
     deviation = ((x - mean).square().mean(axes, keepdim=True) + eps).sqrt()
-    normalised = (x - mean) / deviation
-    return _column(gamma, x) * normalised + _column(beta, x), BatchNormCache(normalised, gamma, deviation.flatten())
+    normalized = (x - mean) / deviation
+    return _column(gamma, x) * normalized + _column(beta, x), BatchNormCache(normalized, gamma, deviation.flatten())
 
 
 def batch_norm_backward(dy: Tensor, cache: BatchNormCache) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients ``dx, dgamma, dbeta`` of a loss, given its gradient ``dy`` by the output (section 3)."""
-    normalised, gamma, deviation = cache
+    normalized, gamma, deviation = cache
     axes = _axes(dy)
     count = dy.numel() // dy.shape[1]
-    dgamma, dbeta = (dy * normalised).sum(axes), dy.sum(axes)
-    inner = count * dy - _column(dbeta, dy) - normalised * _column(dgamma, dy)
+    dgamma, dbeta = (dy * normalized).sum(axes), dy.sum(axes)
+    inner = count * dy - _column(dbeta, dy) - normalized * _column(dgamma, dy)
     return _column(gamma / (count * deviation), dy) * inner, dgamma, dbeta
 
 
@@ -167,7 +167,7 @@ def _check_layer(layer: nn.Module) -> None:
 
 def _check_channels(norm: nn.Module, channels: int, expected: int) -> None:
     if channels != expected:
-        raise ArgumentError("the batch norm has other channels than its neighbour", found=channels, expected=expected)
+        raise ArgumentError("the batch norm has other channels than its neighbor", found=channels, expected=expected)
 
 
 def _pads(layer: nn.Module) -> bool:

@@ -4,7 +4,7 @@ Codes are whole numbers in float32 tensors. Sums of products are taken in float3
 so that every order of summation gives the same, and in float64 otherwise; each step behind them is one IEEE float32
 operation, as in the reference interpreter. Backward, rounding passes the gradient on unchanged (straight-through:
 Bengio, Leonard, Courville 2013, arXiv 1308.3432) and clamping stops it outside; the scales, being tensors, get theirs
-from the chain rule, which is learned step size quantisation's (Esser et al. 2020, arXiv 1902.08153, section 2.1).
+from the chain rule, which is learned step size quantization's (Esser et al. 2020, arXiv 1902.08153, section 2.1).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class _Round(torch.autograd.Function):
 
 
 class _Lookup(torch.autograd.Function):
-    """``table[q]``; the gradient is the table's slope, half the difference of the neighbours' entries."""
+    """``table[q]``; the gradient is the table's slope, half the difference of the neighbors' entries."""
 
     @staticmethod
     def forward(ctx: Any, q: Tensor, table: Tensor) -> Tensor:
@@ -125,8 +125,8 @@ def integer_layer(
         bound = float(codes.abs().flatten(1).sum(1).max()) * source.reach
         bound += 0.0 if whole is None else float(whole.abs().max())
     kind = torch.float32 if bound < _EXACT else torch.float64
-    centred = q - source.zero_point if source.zero_point else q
-    sums = product(centred.to(kind), codes.to(kind))
+    centered = q - source.zero_point if source.zero_point else q
+    sums = product(centered.to(kind), codes.to(kind))
     if whole is not None:
         column = whole.to(kind).view(1, -1, *[1] * (sums.ndim - 2))
         sums = sums + column if sums.requires_grad or column.requires_grad else sums.add_(column)

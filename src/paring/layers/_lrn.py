@@ -1,4 +1,4 @@
-"""Local response normalisation, across channels.
+"""Local response normalization, across channels.
 
 Krizhevsky, Sutskever, Hinton, "ImageNet classification with deep convolutional neural networks", NIPS 2012, sec. 3.3:
 
@@ -28,7 +28,7 @@ from paring.errors import ArgumentError
 def local_response_norm(
     x: Tensor, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, k: float = 2.0, *, convention: str = "paper"
 ) -> Tensor:
-    """Divide every value by a power of the energy of its neighbour channels. The constants default to the paper's.
+    """Divide every value by a power of the energy of its neighbor channels. The constants default to the paper's.
 
     Args:
         x: (N, C, ...) activations.
@@ -50,7 +50,7 @@ def local_response_norm(
 def torch_alpha(alpha: float, size: int, convention: str) -> float:
     """The ``alpha`` torch (and Caffe, and Paring's graph) must be given, which they divide by ``size``."""
     if size < 1:
-        raise ArgumentError("a normalisation window needs a channel", found=f"size {size}", expected="1 or more")
+        raise ArgumentError("a normalization window needs a channel", found=f"size {size}", expected="1 or more")
     if convention not in ("paper", "caffe"):
         raise ArgumentError("unknown convention", found=repr(convention), expected="'paper' or 'caffe'")
     return alpha * size if convention == "paper" else alpha

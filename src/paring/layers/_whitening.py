@@ -1,12 +1,12 @@
 """Whitening: decorrelate features and give each the same variance.
 
-With centred samples ``x``, ``Sigma = E[x x^T] = U diag(l) U^T``:
+With centered samples ``x``, ``Sigma = E[x x^T] = U diag(l) U^T``:
 
     PCA whitening   W = diag(1 / sqrt(l + eps)) U^T        components may be dropped
     ZCA whitening   W = U diag(1 / sqrt(l + eps)) U^T      symmetric, the whitened data closest to the data
 
 The covariance of ``W x`` has the eigenvalues ``l / (l + eps)``: the identity for eps = 0. ``eps`` is in squared units
-of the data; images in [0, 1] usually take 1e-5, contrast-normalised CIFAR pipelines 0.1.
+of the data; images in [0, 1] usually take 1e-5, contrast-normalized CIFAR pipelines 0.1.
 """
 
 from __future__ import annotations
@@ -132,8 +132,8 @@ def moments(rows: Tensor, chunk: int = 4096) -> tuple[Tensor, Tensor]:
     mean /= count
     covariance = torch.zeros(width, width, dtype=torch.float64)
     for part in rows.split(chunk):
-        centred = part.to(torch.float64) - mean
-        covariance.addmm_(centred.T, centred)
+        centered = part.to(torch.float64) - mean
+        covariance.addmm_(centered.T, centered)
     return mean, covariance / count
 
 

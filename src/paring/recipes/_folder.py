@@ -3,7 +3,7 @@
 RUN/
   1-train.safetensors      the network after each finished stage, with the settings it was made under
   2-prune.safetensors ...
-  running.safetensors      the stage in hand: network, optimiser, position; gone when it is finished
+  running.safetensors      the stage in hand: network, optimizer, position; gone when it is finished
   baseline.npz             the float network's weights by name
   record.json              what happened (:class:`paring.record.Record`)
   NAME.pare                the result
@@ -23,14 +23,14 @@ import torch
 from torch import Tensor, nn
 
 from paring.errors import CheckpointError, OutputError
-from paring.methods import describe, rebuild, refresh
+from paring.parametrize import describe, rebuild, refresh
 from paring.record import Stage
-from paring.training import (
+from paring.training.loop import (
     Position,
     differences,
     load_checkpoint,
-    optimiser_tensors,
-    restore_optimiser,
+    optimizer_tensors,
+    restore_optimizer,
     save_checkpoint,
     write_atomic,
 )
@@ -105,11 +105,11 @@ class RunFolder:
         self.running.unlink(missing_ok=True)
 
     def keep_running(
-        self, stage: str, network: nn.Module, optimiser: torch.optim.Optimizer, position: Position, note: str
+        self, stage: str, network: nn.Module, optimizer: torch.optim.Optimizer, position: Position, note: str
     ) -> None:
         """Keep where the stage in hand stands."""
         tensors = _network_tensors(network)
-        tensors.update({f"optimiser.{name}": t for name, t in optimiser_tensors(optimiser).items()})
+        tensors.update({f"optimizer.{name}": t for name, t in optimizer_tensors(optimizer).items()})
         words = {
             "stage": stage,
             "identity": self.identity[stage],
@@ -123,7 +123,7 @@ class RunFolder:
         """Bring a plain network to where the stage in hand stands.
 
         Returns:
-            position, note and the optimiser's tensors, or ``None`` if this stage is not in hand.
+            position, note and the optimizer's tensors, or ``None`` if this stage is not in hand.
         """
         if not self.running.exists():
             return None
@@ -133,7 +133,7 @@ class RunFolder:
         self._compare(self.running, words, stage)
         _load_network(self.running, network, tensors, words)
         place: dict[str, Any] = {n: (float("nan") if v is None else v) for n, v in words["position"].items()}
-        state = {n.removeprefix("optimiser."): t for n, t in tensors.items() if n.startswith("optimiser.")}
+        state = {n.removeprefix("optimizer."): t for n, t in tensors.items() if n.startswith("optimizer.")}
         return Position(**place), words["note"], state
 
     def _read(self, path: Path, stage: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -153,10 +153,10 @@ class RunFolder:
             )
 
 
-def resume_optimiser(optimiser: torch.optim.Optimizer, state: Mapping[str, Tensor]) -> None:
-    """Put a running stage's optimiser tensors back."""
+def resume_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Tensor]) -> None:
+    """Put a running stage's optimizer tensors back."""
     if state:
-        restore_optimiser(optimiser, state)
+        restore_optimizer(optimizer, state)
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

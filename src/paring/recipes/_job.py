@@ -10,27 +10,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from paring.methods import forms, places, prune, select, share, weights
-from paring.methods.half import halve
-from paring.recipes._folder import RunFolder, resume_optimiser, write_arrays
-from paring.recipes._inputs import Sets, check_targets
-from paring.recipes._pruner import Pruner, drop_idle
+from paring.distillation import distillation
+from paring.methods.pruning import prune
+from paring.methods.sharing import share
+from paring.parametrize import forms, halve, places, select, weights
+from paring.recipes._folder import RunFolder, resume_optimizer, write_arrays
 from paring.recipes._result import machine, write_result
 from paring.recipes._settings import Phase, Settings
+from paring.recipes.run._inputs import Sets, check_targets
+from paring.recipes.steps._pruner import Pruner, drop_idle
 from paring.record import Record, Stage
-from paring.training import (
-    Batches,
-    Clock,
-    Loss,
-    Position,
-    cross_entropy,
-    derived_seed,
-    distillation,
-    error_rate,
-    fit,
-    optimiser,
-    write_atomic,
-)
+from paring.training.input import Batches, derived_seed
+from paring.training.loop import Clock, Position, error_rate, fit, write_atomic
+from paring.training.optim import Loss, cross_entropy, optimizer
 
 #: The stages, in order.
 STAGES = ("train", "prune", "retrain", "share", "tune")
@@ -164,14 +156,14 @@ class Job:
             augment=phase.augment,
             channels_last=_has_convolution(network),
         )
-        tuned = optimiser(
+        tuned = optimizer(
             network.parameters(),
-            phase.optimiser,
+            phase.optimizer,
             rate=phase.rate,
             momentum=phase.momentum,
             weight_decay=phase.weight_decay,
         )
-        resume_optimiser(tuned, state)
+        resume_optimizer(tuned, state)
         pruner = None
         if stage == "prune":
             steps = phase.epochs * len(batches)
@@ -204,10 +196,10 @@ class Job:
         return torch.from_numpy(self.sets.train.prepared(0, 4096).transpose(0, 3, 1, 2).copy())
 
     def _loss(self, stage: str, phase: Phase) -> Loss:
-        if not phase.distil or stage == "train":
+        if not phase.distill or stage == "train":
             return cross_entropy(phase.smoothing)
         teacher = self._restored("train").eval().requires_grad_(False)
-        return distillation(teacher, phase.temperature, phase.distil, phase.smoothing)
+        return distillation(teacher, phase.temperature, phase.distill, phase.smoothing)
 
     # --- the network ---------------------------------------------------------------------------------------------
 
@@ -280,9 +272,11 @@ def _plan(stage: str, settings: Settings) -> str:
         words += [f"{pattern} {count}" for pattern, count in settings.centroid_layers.items()]
     phase: Phase | None = getattr(settings, stage, None)
     if phase is not None:
-        words.append(f"{phase.epochs} epochs, {phase.optimiser} {phase.rate:g} {phase.schedule}")
+        words.append(f"{phase.epochs} epochs, {phase.optimizer} {phase.rate:g} {phase.schedule}")
         words += [f"{phase.augment} distortion"] if phase.augment != "none" else []
-        words += [f"taught {100 * phase.distil:g} % by the float network"] if phase.distil and stage != "train" else []
+        words += (
+            [f"taught {100 * phase.distill:g} % by the float network"] if phase.distill and stage != "train" else []
+        )
     return ", ".join(words)
 
 

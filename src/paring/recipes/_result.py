@@ -14,7 +14,8 @@ from paring import __version__
 from paring.container import Contents, write
 from paring.data import Dataset
 from paring.forms import Codebook, Form
-from paring.methods import forms, graph_with_forms, places
+from paring.methods import graph_with_forms
+from paring.parametrize import forms, places
 from paring.record import Layer, Record
 
 

@@ -16,7 +16,7 @@ class Phase:
 
     Attributes:
         epochs: passes over the training images.
-        optimiser: ``sgd`` or ``adam``.
+        optimizer: ``sgd`` or ``adam``.
         rate: base learning rate.
         schedule: ``constant``, ``cosine``, ``step`` or ``inv``.
         warmup: steps over which the rate rises linearly.
@@ -25,12 +25,12 @@ class Phase:
         batch: images per step.
         augment: ``none``, ``shift``, ``light``, ``medium`` or ``strong``.
         smoothing: label smoothing.
-        distil: weight of the float network's softened answers in the loss, 0..1; not in the first stage.
+        distill: weight of the float network's softened answers in the loss, 0..1; not in the first stage.
         temperature: of the softened answers.
     """
 
     epochs: int
-    optimiser: str = "adam"
+    optimizer: str = "adam"
     rate: float = 2e-3
     schedule: str = "cosine"
     warmup: int = 0
@@ -39,7 +39,7 @@ class Phase:
     batch: int = 128
     augment: str = "none"
     smoothing: float = 0.0
-    distil: float = 0.0
+    distill: float = 0.0
     temperature: float = 2.0
 
 
@@ -57,7 +57,7 @@ class Settings:
         rounds: how many times the masks are tightened during ``prune``, evenly spaced.
         centroids: shared values of every layer; 0 for no sharing.
         centroid_layers: pattern to shared values of these layers; may also name biases (``*.bias``).
-        init: initialisation of k-means: ``linear``, ``density``, ``random`` or ``exact``.
+        init: initialization of k-means: ``linear``, ``density``, ``random`` or ``exact``.
         bits: width of stored centroids, and of biases and weights that are not shared: 32 or 16.
         penalty: price of a symbol's bit in the assignment, in units of the layer's variance; 0 is plain k-means.
         drop_idle: also drop weights that cannot change any answer on the training images.

@@ -1,7 +1,7 @@
 """Charts as inline SVG that hold marks only.
 
 Text stands beside the marks as HTML, so it keeps its size and wraps when the page gets narrow, and no label can land
-on another. Colours come from the page's style sheet by class, so charts follow dark mode and print.
+on another. Colors come from the page's style sheet by class, so charts follow dark mode and print.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def _nice(value: float) -> float:
 
 
 def dot_row(axis: ErrorAxis, before: float | None, here: float | None, after: float | None) -> str:
-    """One row of a dot plot, joined to its neighbours; rows may be of any height. Silent as :func:`bar` is."""
+    """One row of a dot plot, joined to its neighbors; rows may be of any height. Silent as :func:`bar` is."""
 
     def x(value: float) -> float:
         return 6 + 88 * axis.place(value)
@@ -112,7 +112,7 @@ def dot_row(axis: ErrorAxis, before: float | None, here: float | None, after: fl
 
 
 def axis_ticks(axis: ErrorAxis, labels: Sequence[str]) -> str:
-    """The labels of a dot plot's axis, each centred on its grid line."""
+    """The labels of a dot plot's axis, each centered on its grid line."""
     spans = (
         f'<span style="left:{6 + 88 * axis.place(tick):.2f}%">{text(label)}</span>'
         for tick, label in zip(axis.ticks, labels, strict=True)

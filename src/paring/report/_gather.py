@@ -15,7 +15,8 @@ import numpy as np
 import paring
 from paring.container import Contents, Inspection, inspect, read
 from paring.errors import ArgumentError, CheckpointError, ParingError
-from paring.graph import Graph, Preparation
+from paring.graph import Graph
+from paring.image import Preparation
 from paring.record import Record
 from paring.report._model import Report
 from paring.report._network import form_name, fused, graph_nodes, histograms, layers
@@ -187,10 +188,10 @@ def _histograms(contents: Contents, record: Record | None, run: str | os.PathLik
 def _preparation(preparation: Preparation | None) -> tuple[tuple[str, str], ...]:
     if preparation is None:
         return ()
-    colour = "grey" if preparation.channels == 1 else "RGB"
-    rows = [("Input", f"{preparation.height} × {preparation.width} pixels, {colour}")]
+    color = "gray" if preparation.channels == 1 else "RGB"
+    rows = [("Input", f"{preparation.height} × {preparation.width} pixels, {color}")]
     if preparation.resize:
-        rows.append(("Resize", f"shorter side to {preparation.resize}, then centre crop"))
+        rows.append(("Resize", f"shorter side to {preparation.resize}, then center crop"))
     else:
         rows.append(("Resize", "both sides straight to the input's"))
     rows.append(("Scale", "to 0..1, minus mean, over standard deviation"))

@@ -17,7 +17,7 @@ class PaperTable:
 
     Attributes:
         source: which table it is.
-        counts: exact number of weights of each layer, by which a network is recognised.
+        counts: exact number of weights of each layer, by which a network is recognized.
         layers: (the paper's name of the layer, its line), in order; the last one is the total.
     """
 

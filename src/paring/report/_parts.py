@@ -18,7 +18,7 @@ def section(key: str, title: str, lead: str, *bodies: str) -> str:
     """
     opening = f'<p class="lead">{lead}</p>' if lead else ""
     return (
-        f'<section id="{key}" aria-labelledby="{key}-title"><h2 id="{key}-title">{text(title)}</h2>'
+        f'<section id="{key}" aria-labeledby="{key}-title"><h2 id="{key}-title">{text(title)}</h2>'
         f"{opening}{''.join(bodies)}</section>"
     )
 

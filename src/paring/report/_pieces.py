@@ -178,7 +178,7 @@ class NodeTime:
 class Coding:
     """One line of Deep Compression's layer tables (arXiv 1510.00149, tables 2 to 5).
 
-    ``pq`` is pruning and quantisation with fixed-width codes, ``pqh`` the same with Huffman coding.
+    ``pq`` is pruning and quantization with fixed-width codes, ``pqh`` the same with Huffman coding.
 
     Attributes:
         weights: number of weights, biases not counted.

@@ -136,7 +136,7 @@ def paper_section(report: Report) -> str:
     )
     key = legend(("after", "ours"), ("before", "the paper's")) if theirs else ""
     source = f" The paper's line is from {text(report.coding_source)}." if theirs and report.coding_source else ""
-    note = "Before: pruned and quantised, codes of fixed width. Huffman: the same after Huffman coding."
+    note = "Before: pruned and quantized, codes of fixed width. Huffman: the same after Huffman coding."
     return section("paper", title, lead, f'<div data-chart="paper">{key}{body}</div><p class="note">{note}{source}</p>')
 
 

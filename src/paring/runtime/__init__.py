@@ -7,5 +7,3 @@ from paring.runtime._engine import info as info
 from paring.runtime._model import Model as Model
 from paring.runtime._model import Timing as Timing
 from paring.runtime._model import load as load
-from paring.runtime._prepare import normalise as normalise
-from paring.runtime._prepare import prepare as prepare

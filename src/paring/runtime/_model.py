@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from paring.errors import ArgumentError, GraphError
-from paring.graph import Graph, Preparation
+from paring.graph import Graph
+from paring.image import Preparation, normalize, prepare
+from paring.image._prepare import as_array, open_image, pixels
 from paring.runtime import reference
 from paring.runtime._engine import Engine, StepTime
-from paring.runtime._prepare import as_array, normalise, open_image, pixels, prepare
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class Model:
         Args:
             x: float32 ``(N, H, W, C)`` or ``(H, W, C)``: already prepared; uint8 ``(H, W)``, ``(H, W, C)`` or
                 ``(N, H, W, C)``: images to prepare; a path or PIL image; or a list of any of these but batches.
-                A uint8 array of three axes is one image if its last axis is 1, 3 or 4, else a batch of grey images.
+                A uint8 array of three axes is one image if its last axis is 1, 3 or 4, else a batch of gray images.
 
         Returns:
             float32 ``(N, *output shape)``, usually ``(N, classes)``.
@@ -167,7 +168,7 @@ class Model:
         whole = [pixels(image, preparation) for image in images]
         if not whole:
             return np.empty((0, *self.input_shape), np.float32)
-        return normalise(np.stack(whole), preparation)
+        return normalize(np.stack(whole), preparation)
 
     def _preparation(self) -> Preparation:
         if self.preparation is None:

@@ -40,7 +40,7 @@ class Call:
         assert self.target is not None
         return self.target.zero_point, self.attrs["low"], self.attrs["high"]
 
-    def centred(self, which: int = 0) -> np.ndarray:
+    def centered(self, which: int = 0) -> np.ndarray:
         """``q - zero_point`` of an input as exact float64."""
         return self.inputs[which].astype(np.float64) - self.sources[which].zero_point
 
@@ -70,19 +70,19 @@ def _layer(call: Call) -> np.ndarray:
         exact["bias"] = bias.astype(np.float64)
     run = ops.conv2d if len(weight.shape) == 4 else ops.linear
     m = multipliers(source.scale, weight.scales, target.scale)
-    return requantize(run(call.attrs, [call.centred()], exact), m, *call.clamp)
+    return requantize(run(call.attrs, [call.centered()], exact), m, *call.clamp)
 
 
 def _add(call: Call) -> np.ndarray:
     """Both products are rounded to float32, then their sum is."""
-    a = call.centred(0).astype(np.float32) * call.multiplier(0)
-    b = call.centred(1).astype(np.float32) * call.multiplier(1)
+    a = call.centered(0).astype(np.float32) * call.multiplier(0)
+    b = call.centered(1).astype(np.float32) * call.multiplier(1)
     return to_codes(a + b, *call.clamp)
 
 
 def _avg_pool(call: Call) -> np.ndarray:
     """Sums of windows times a multiplier for the number of pixels that each averages over."""
-    x, attrs = call.centred(), call.attrs
+    x, attrs = call.centered(), call.attrs
     sums: Any = 0
     inside: Any = 0
     for _, _, seen, mask in ops.taps(x, attrs["kernel"], attrs, 0.0):
@@ -96,11 +96,11 @@ def _avg_pool(call: Call) -> np.ndarray:
 
 def _global_avg_pool(call: Call) -> np.ndarray:
     height, width = call.inputs[0].shape[1:3]
-    return requantize(call.centred().sum(axis=(1, 2)), call.multiplier(count=height * width), *call.clamp)
+    return requantize(call.centered().sum(axis=(1, 2)), call.multiplier(count=height * width), *call.clamp)
 
 
 def _rescale(call: Call) -> np.ndarray:
-    return requantize(call.centred(), call.multiplier(), *call.clamp)
+    return requantize(call.centered(), call.multiplier(), *call.clamp)
 
 
 def _lookup(call: Call) -> np.ndarray:
@@ -125,5 +125,5 @@ def moved(
     function: Callable[..., np.ndarray], attrs: Mapping[str, Any], inputs: list[np.ndarray], codes: Codes
 ) -> np.ndarray:
     """An operator of paring.graph.MOVES on codes: what it does to ``q - zero_point``, so that zeros stay zeros."""
-    centred = [x.astype(np.float32) - np.float32(codes.zero_point) for x in inputs]
-    return np.maximum(function(attrs, centred, {}) + np.float32(codes.zero_point), 0).astype(np.uint8)
+    centered = [x.astype(np.float32) - np.float32(codes.zero_point) for x in inputs]
+    return np.maximum(function(attrs, centered, {}) + np.float32(codes.zero_point), 0).astype(np.uint8)

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from paring.errors import DataError
-from paring.training._batches import Batch
-from paring.training._world import World, device_of
+from paring.training._distributed import World, device_of
+from paring.training.input._batches import Batch
 
 #: What an evaluation is: a network, in eval mode, to named numbers; ``error`` is a fraction.
 Evaluate = Callable[[nn.Module], Mapping[str, float]]

@@ -34,7 +34,7 @@ class Preset:
 _INCEPTION = Settings(
     epochs=100,
     batch=1600,
-    optimiser="rmsprop",
+    optimizer="rmsprop",
     rate=0.045,
     eps=1.0,
     weight_decay=4e-5,
@@ -70,7 +70,7 @@ PRESETS: dict[str, Preset] = {
         note="The batch of 64 is recalled; biases learn at the rate of weights, in Caffe at twice that.",
     ),
     "lenet-mnist": Preset(
-        Settings(epochs=12, batch=128, optimiser="adam", rate=2e-3, augment="light"),
+        Settings(epochs=12, batch=128, optimizer="adam", rate=2e-3, augment="light"),
         "Paring's own: a LeNet-5 in minutes on two cores",
     ),
     "alexnet": Preset(
@@ -86,7 +86,7 @@ PRESETS: dict[str, Preset] = {
         ),
         "Krizhevsky, Sutskever, Hinton 2012, in Caffe's replication (models/bvlc_alexnet)",
         "recalled",
-        "The rate and its steps are Caffe's, which leaves the colour noise out; the batch is recalled.",
+        "The rate and its steps are Caffe's, which leaves the color noise out; the batch is recalled.",
     ),
     "vgg": Preset(
         Settings(
@@ -176,7 +176,7 @@ PRESETS: dict[str, Preset] = {
         _INCEPTION.changed(smoothing=0.0, decay_biases=False),
         "Howard et al. 2017, arXiv 1704.04861, section 3.1",
         "recalled",
-        "As Inception v3 with less regularisation; depthwise filters are decayed as all others are.",
+        "As Inception v3 with less regularization; depthwise filters are decayed as all others are.",
     ),
     "mobilenet-v2": Preset(
         Settings(
@@ -184,7 +184,7 @@ PRESETS: dict[str, Preset] = {
             epochs=420,
             steps=700_000,
             batch=768,
-            optimiser="rmsprop",
+            optimizer="rmsprop",
             rate=0.045 * 8,
             eps=1.0,
             weight_decay=4e-5,
@@ -215,14 +215,14 @@ PRESETS: dict[str, Preset] = {
             gamma=0.01,
         ),
         "Rastegari et al. 2016, arXiv 1603.05279, section 4.1",
-        note="The paper names no optimiser for it; momentum 0.9 is ours.",
+        note="The paper names no optimizer for it; momentum 0.9 is ours.",
     ),
     "xnor-net-alexnet": Preset(
         Settings(
             augment=_CROP,
             epochs=55,
             batch=800,
-            optimiser="adam",
+            optimizer="adam",
             rate=1e-3,
             weight_decay=0.0,
             schedule="step",
@@ -235,7 +235,7 @@ PRESETS: dict[str, Preset] = {
     "xnor-net-googlenet": Preset(
         Settings(augment="imagenet", epochs=80, batch=128, rate=0.1, schedule="polynomial", power=4),
         "Rastegari et al. 2016, arXiv 1603.05279, section 4.1",
-        note="The paper names no optimiser for it; momentum 0.9 is ours.",
+        note="The paper names no optimizer for it; momentum 0.9 is ours.",
     ),
 }
 

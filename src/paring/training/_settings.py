@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from paring.errors import ArgumentError
-from paring.training._schedule import Schedule, rate
+from paring.training.optim._schedule import Schedule, rate
 
 
 @dataclass(frozen=True)
@@ -21,13 +21,13 @@ class Settings:
         epochs: passes over the training images.
         steps: end after so many steps, even in the middle of an epoch; 0 for whole epochs.
         batch: images per step, all processes together.
-        optimiser: ``sgd``, ``adam``, ``adamw`` or ``rmsprop``; see :func:`paring.training.optimiser` for the next
+        optimizer: ``sgd``, ``adam``, ``adamw`` or ``rmsprop``; see :func:`paring.training.optimizer` for the next
             six.
         rate: base learning rate.
         momentum: of sgd and rmsprop.
         nesterov: of sgd.
         weight_decay: L2 penalty.
-        decay_biases: whether biases and normalisations are decayed, too.
+        decay_biases: whether biases and normalizations are decayed, too.
         eps: added to a root by adam and rmsprop; ``None`` for the usual 1e-8.
         schedule: of the rate; see :func:`paring.training.rate` for the next four.
         warmup: steps of linear rise.
@@ -50,7 +50,7 @@ class Settings:
     epochs: int = 20
     steps: int = 0
     batch: int = 128
-    optimiser: str = "sgd"
+    optimizer: str = "sgd"
     rate: float = 0.1
     momentum: float = 0.9
     nesterov: bool = False

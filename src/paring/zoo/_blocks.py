@@ -130,7 +130,7 @@ class Mixed(nn.Module):
 
 
 class ToSymmetricRange(nn.Module):
-    """Images normalised with ImageNet's mean and deviation, brought to [-1, 1], what TensorFlow's weights expect."""
+    """Images normalized with ImageNet's mean and deviation, brought to [-1, 1], what TensorFlow's weights expect."""
 
     scale: Tensor
     shift: Tensor

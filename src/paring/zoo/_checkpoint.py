@@ -42,7 +42,7 @@ class LoadReport:
     Attributes:
         layout: the layout the names were read in.
         loaded: tensors that were loaded.
-        reinitialised: layers left at their fresh weights because the number of classes changed.
+        reinitialized: layers left at their fresh weights because the number of classes changed.
         ignored: tensors of parts only training uses that this network was built without.
         missing: tensors of the network the checkpoint does not have (none when strict).
         unexpected: tensors of the checkpoint the network does not have (none when strict).
@@ -51,7 +51,7 @@ class LoadReport:
 
     layout: str
     loaded: tuple[str, ...]
-    reinitialised: tuple[str, ...] = ()
+    reinitialized: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     unexpected: tuple[str, ...] = ()
@@ -141,7 +141,7 @@ def load_weights(
     model.load_state_dict({key: renamed[key] for key in report.loaded}, strict=False, assign=meta)
     if report.problems:
         warnings.warn(f"{where}: {report.problems} tensors do not fit {name}:\n{report.table()}", stacklevel=2)
-    for layer in report.reinitialised:
+    for layer in report.reinitialized:
         old, new = renamed[f"{layer}.weight"].shape[0], wanted[f"{layer}.weight"].shape[0]
         warnings.warn(f"{where}: {layer} keeps fresh weights: {old} classes there, {new} in {name}", stacklevel=2)
     return report
@@ -163,7 +163,7 @@ def _compare(model: nn.Module, wanted: Mapping[str, Tensor], given: Mapping[str,
     return LoadReport(
         layout=layout,
         loaded=tuple(key for key in wanted if key in given and _fits(wanted, key, given[key])),
-        reinitialised=heads,
+        reinitialized=heads,
         ignored=tuple(ignored),
         missing=tuple(key for key in wanted if key not in given and key not in counters),
         unexpected=tuple(key for key in extra if key not in ignored and not key.endswith("num_batches_tracked")),
@@ -286,7 +286,7 @@ def _read_torch(path: Path) -> Any:
 
 
 def _trouble(error: Exception) -> str:
-    """What torch found, without its colours and its advice to load the file all the same."""
+    """What torch found, without its colors and its advice to load the file all the same."""
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
     if unknown := re.search(r"GLOBAL (\S+)", text):
         return f"an object of {unknown[1]}"

@@ -8,7 +8,7 @@ such file is found by its name) with a builder decorated once per network::
     @register("vgg16", card=Card(paper="Simonyan, Zisserman, ..., ICLR 2015, arXiv 1409.1556", year=2014,
                                  parameters=138_357_544, macs=15_470.26e6, resolution=(224, 224),
                                  accuracy={"ImageNet top-1 %": (71.592, "torchvision 0.29 metadata")},
-                                 traps=("table 3 of the paper evaluates densely, not a centre crop",)), depth=16)
+                                 traps=("table 3 of the paper evaluates densely, not a center crop",)), depth=16)
     @register("vgg11", card=Card(...), depth=11)
     def vgg(depth: int = 16, *, num_classes: int = 1000, in_channels: int = 3) -> nn.Module: ...
 

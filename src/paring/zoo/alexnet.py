@@ -62,7 +62,7 @@ class AlexNet(nn.Module):
         macs=724.41e6,
         accuracy={
             "ImageNet 2012 val top-1 %": (59.3, "the paper, 10 crops"),
-            "ImageNet 2012 val top-1 %, centre crop": (57.1, "Caffe, bvlc_alexnet"),
+            "ImageNet 2012 val top-1 %, center crop": (57.1, "Caffe, bvlc_alexnet"),
         },
         traps=(
             WHICH,
@@ -89,8 +89,8 @@ class AlexNet(nn.Module):
         year=2012,
         parameters=60_965_224,
         macs=724.41e6,
-        accuracy={"ImageNet 2012 val top-1 %": (57.4, "Caffe, bvlc_reference_caffenet, centre crop")},
-        traps=(WHICH, "pools before it normalises, with k = 1 and alpha / n, unlike the paper"),
+        accuracy={"ImageNet 2012 val top-1 %": (57.4, "Caffe, bvlc_reference_caffenet, center crop")},
+        traps=(WHICH, "pools before it normalizes, with k = 1 and alpha / n, unlike the paper"),
     ),
     pool_first=True,
     lrn="caffe",
@@ -109,7 +109,7 @@ def alexnet_paper(
 
     Args:
         groups: of conv2, conv4 and conv5: 2 as on the paper's two GPUs, 1 for the ungrouped network.
-        pool_first: pool before normalising (CaffeNet) instead of after (the paper).
+        pool_first: pool before normalizing (CaffeNet) instead of after (the paper).
         lrn: "paper" (k = 2, alpha) or "caffe" (k = 1, alpha / n).
         num_classes: outputs.
         in_channels: channels of the image.

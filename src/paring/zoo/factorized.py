@@ -24,29 +24,29 @@ GRIDS = {128: (8, 16), 256: (16, 16), 512: (16, 32)}
 
 
 class TopologicalConv2d(nn.Conv2d):
-    """A 1x1 convolution whose outputs see only a neighbourhood of inputs on a grid: topological subdivisioning.
+    """A 1x1 convolution whose outputs see only a neighborhood of inputs on a grid: topological subdivisioning.
 
     Input and output channels lie on one s-dimensional grid, row by row; output ``p`` reads the inputs ``p + d`` for
-    all ``0 <= d < neighbourhood`` along each axis, around the edge. MACs and weights fall by
-    ``prod(neighbourhood) / prod(grid)``: ``H W F prod(neighbourhood)`` MACs.
+    all ``0 <= d < neighborhood`` along each axis, around the edge. MACs and weights fall by
+    ``prod(neighborhood) / prod(grid)``: ``H W F prod(neighborhood)`` MACs.
 
     Args:
         grid: sides of the grid; their product is the number of channels, in and out.
-        neighbourhood: sides of the neighbourhood, one for each axis.
+        neighborhood: sides of the neighborhood, one for each axis.
 
     Raises:
-        ArgumentError: if the neighbourhood does not fit the grid.
+        ArgumentError: if the neighborhood does not fit the grid.
     """
 
-    def __init__(self, grid: tuple[int, ...], neighbourhood: tuple[int, ...]) -> None:
-        fits = len(grid) == len(neighbourhood) and all(1 <= n <= g for n, g in zip(neighbourhood, grid, strict=True))
+    def __init__(self, grid: tuple[int, ...], neighborhood: tuple[int, ...]) -> None:
+        fits = len(grid) == len(neighborhood) and all(1 <= n <= g for n, g in zip(neighborhood, grid, strict=True))
         if not fits:
-            raise ArgumentError("neighbourhood does not fit the grid", found=neighbourhood, expected=f"within {grid}")
-        channels, reach = prod(grid), prod(neighbourhood)
+            raise ArgumentError("neighborhood does not fit the grid", found=neighborhood, expected=f"within {grid}")
+        channels, reach = prod(grid), prod(neighborhood)
         # every output reads its own `reach` copies of inputs, so this is a convolution in as many groups as outputs
         super().__init__(channels * reach, channels, 1, groups=channels, bias=False)
         places = torch.arange(channels, device="cpu").view(grid)
-        steps = torch.cartesian_prod(*(torch.arange(n, device="cpu") for n in neighbourhood)).view(reach, len(grid))
+        steps = torch.cartesian_prod(*(torch.arange(n, device="cpu") for n in neighborhood)).view(reach, len(grid))
         axes = tuple(range(len(grid)))
         seen = [places.roll([-int(d) for d in step], axes).flatten() for step in steps]
         # not a buffer: it follows from the arguments, and must survive a network built without memory
@@ -58,7 +58,7 @@ class TopologicalConv2d(nn.Conv2d):
 
     @torch.no_grad()
     def dense_weight(self) -> Tensor:
-        """The same layer as an ordinary (C, C, 1, 1) kernel, zero outside the neighbourhoods."""
+        """The same layer as an ordinary (C, C, 1, 1) kernel, zero outside the neighborhoods."""
         channels, reach = self.weight.shape[0], self.weight.shape[1]
         dense = self.weight.new_zeros(channels, channels)
         dense.scatter_(1, self.index.view(channels, reach).to(dense.device), self.weight.flatten(1))
@@ -74,16 +74,16 @@ class SICLayer(nn.Module):
         channels: input channels C.
         out: output channels F.
         kernel: k, odd.
-        neighbourhood: for a sparse projection on the grid of ``GRIDS``, where C = F.
+        neighborhood: for a sparse projection on the grid of ``GRIDS``, where C = F.
     """
 
-    def __init__(self, channels: int, out: int, kernel: int = 3, neighbourhood: tuple[int, ...] | None = None) -> None:
+    def __init__(self, channels: int, out: int, kernel: int = 3, neighborhood: tuple[int, ...] | None = None) -> None:
         super().__init__()
         self.spatial = nn.Conv2d(channels, channels, kernel, padding=kernel // 2, groups=channels, bias=False)
-        sparse = neighbourhood is not None and channels == out
+        sparse = neighborhood is not None and channels == out
         self.projection: nn.Conv2d = (
-            TopologicalConv2d(GRIDS[channels], neighbourhood)
-            if neighbourhood is not None and sparse
+            TopologicalConv2d(GRIDS[channels], neighborhood)
+            if neighborhood is not None and sparse
             else nn.Conv2d(channels, out, 1, bias=False)
         )
         self.bn = nn.BatchNorm2d(out)
@@ -142,7 +142,7 @@ class FactorizedNet(nn.Module):
                     self.features.append(BottleneckLayer(channels, out))
                 else:
                     half = tuple(side // 2 for side in GRIDS[out]) if kind == "topological" and position else None
-                    self.features.append(SICLayer(channels, out, neighbourhood=half))
+                    self.features.append(SICLayer(channels, out, neighborhood=half))
                 channels = out
             if pool is not None:
                 self.features.append(pool)
@@ -170,7 +170,7 @@ def _card(parameters: int, macs: float) -> Card:
 @register("factorized_topological", card=_card(988_008, 183.55), kind="topological")
 @register("factorized_bottleneck", card=_card(1_759_464, 177.93), kind="bottleneck")
 def factorized(*, kind: str = "sic", depth: int = 4, num_classes: int = 1000, in_channels: int = 3) -> FactorizedNet:
-    """A network of factorised layers; 221 pixels, or 36 k + 5 for any k ("sic" and "topological": any from 41).
+    """A network of factorized layers; 221 pixels, or 36 k + 5 for any k ("sic" and "topological": any from 41).
 
     Args:
         kind: "sic", "topological" (half of each grid axis) or "bottleneck" (k = 2).
@@ -182,7 +182,7 @@ def factorized(*, kind: str = "sic", depth: int = 4, num_classes: int = 1000, in
         ArgumentError: on another kind or depth.
     """
     if kind not in KINDS:
-        raise ArgumentError("no such factorised layer", found=repr(kind), expected=" or ".join(KINDS))
+        raise ArgumentError("no such factorized layer", found=repr(kind), expected=" or ".join(KINDS))
     if depth < 1:
         raise ArgumentError("no layers", found=f"depth {depth}", expected="at least 1")
     return FactorizedNet(kind, depth, num_classes, in_channels)

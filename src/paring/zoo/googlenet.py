@@ -151,7 +151,7 @@ class GoogLeNet(nn.Module):
         },
         traps=(
             "torchvision's 5x5 branch is a 3x3, kept for its weights; the paper's network is googlenet_paper",
-            "torchvision's weights expect transform_input=True when images are normalised by ImageNet's mean and std",
+            "torchvision's weights expect transform_input=True when images are normalized by ImageNet's mean and std",
         ),
     ),
 )
@@ -163,8 +163,8 @@ class GoogLeNet(nn.Module):
         parameters=6_998_552,
         macs=1582.67e6,
         accuracy={
-            "ImageNet 2012 val top-1 %": (68.7, "Caffe, bvlc_googlenet, centre crop"),
-            "ImageNet 2012 val top-5 %": (88.9, "Caffe, bvlc_googlenet, centre crop"),
+            "ImageNet 2012 val top-1 %": (68.7, "Caffe, bvlc_googlenet, center crop"),
+            "ImageNet 2012 val top-5 %": (88.9, "Caffe, bvlc_googlenet, center crop"),
         },
         traps=(
             "the 6.8 M of the literature adds up the paper's rounded column; with biases it is 6,998,552",
@@ -194,7 +194,7 @@ def googlenet(
         num_classes: outputs.
         in_channels: channels of the image.
         dropout: before the last layer.
-        transform_input: take images normalised by ImageNet's mean and deviation to [-1, 1] first.
+        transform_input: take images normalized by ImageNet's mean and deviation to [-1, 1] first.
     """
     return GoogLeNet(
         batch_norm=batch_norm,

@@ -19,7 +19,7 @@ LAYOUTS = {"torchvision": ()}
 #: Parts only training uses: a checkpoint may carry them although the network was built without.
 TRAINING_ONLY = r"AuxLogits\."
 
-H, V = (1, 7), (7, 1)  # (height, width) of the factorised windows
+H, V = (1, 7), (7, 1)  # (height, width) of the factorized windows
 
 
 class InceptionOutput(NamedTuple):
@@ -55,7 +55,7 @@ def reduction_b(channels: int) -> Mixed:
 
 
 def module_c(channels: int, c: int) -> Mixed:
-    """17x17 (figure 6, n = 7): 7x7 windows factorised into 1x7 and 7x1."""
+    """17x17 (figure 6, n = 7): 7x7 windows factorized into 1x7 and 7x1."""
     return Mixed(
         channels,
         [Conv("branch1x1", 192, 1)],
@@ -178,7 +178,7 @@ class InceptionV3(nn.Module):
             "the paper prints 4.8 G multiply-accumulates; the network that was released takes 5.71 G",
             "the paper's table 1 describes its Inception v2, not this network",
             "with the auxiliary head 27,161,264 parameters: aux=True",
-            "torchvision's weights expect transform_input=True when images are normalised by ImageNet's mean and std",
+            "torchvision's weights expect transform_input=True when images are normalized by ImageNet's mean and std",
         ),
     ),
 )
@@ -197,7 +197,7 @@ def inception_v3(
         num_classes: outputs.
         in_channels: channels of the image.
         dropout: before the last layer.
-        transform_input: take images normalised by ImageNet's mean and deviation to [-1, 1] first.
+        transform_input: take images normalized by ImageNet's mean and deviation to [-1, 1] first.
     """
     return InceptionV3(
         aux=aux, num_classes=num_classes, in_channels=in_channels, dropout=dropout, transform_input=transform_input

@@ -15,7 +15,7 @@ PAPER = "Szegedy, Ioffe, Vanhoucke, Alemi, Inception-v4, Inception-ResNet ..., A
 
 LAYOUTS = {"pretrained-models": ((r"last_linear\.", "fc."),)}
 
-H, V = (1, 7), (7, 1)  # (height, width) of the factorised windows
+H, V = (1, 7), (7, 1)  # (height, width) of the factorized windows
 
 
 def _average() -> nn.Module:

@@ -92,7 +92,7 @@ class LeNet5Modern(nn.Module):
 
 # --- 1998 ---------------------------------------------------------------------------------------------------------
 
-#: S2 maps that each C3 map reads: six rows of three neighbours, nine of four, one of all (table I of the paper).
+#: S2 maps that each C3 map reads: six rows of three neighbors, nine of four, one of all (table I of the paper).
 C3_CONNECTIONS: tuple[tuple[int, ...], ...] = (
     *(tuple(sorted((m + k) % 6 for k in range(3))) for m in range(6)),
     *(tuple(sorted((m + k) % 6 for k in range(4))) for m in range(6)),
@@ -102,7 +102,7 @@ C3_CONNECTIONS: tuple[tuple[int, ...], ...] = (
     (0, 1, 2, 3, 4, 5),
 )
 
-# Stylised digits 7 pixels wide and 12 high, drawn for Paring; the paper's own bitmaps are in its figure 3.
+# Stylized digits 7 pixels wide and 12 high, drawn for Paring; the paper's own bitmaps are in its figure 3.
 _DIGITS = """
 .#####.  ...#...  .#####.  .#####.  ....##.  #######  ..####.  #######  .#####.  .#####.
 ##...##  ..##...  ##...##  ##...##  ...###.  ##.....  .##....  .....##  ##...##  ##...##
@@ -203,7 +203,7 @@ class LeNet5(nn.Module):
     """LeNet-5 as published in 1998: 60,000 trainable parameters, 340,908 connections, 32x32 input.
 
     Every layer up to F6 is followed by the squashing function. The connection table, the squashing constants, the
-    ``U(-2.4 / fan_in, 2.4 / fan_in)`` initialisation and the order of squashing and sub-sampling are from memory of
+    ``U(-2.4 / fan_in, 2.4 / fan_in)`` initialization and the order of squashing and sub-sampling are from memory of
     the paper; the parameter and connection counts that follow from them are the paper's.
     """
 

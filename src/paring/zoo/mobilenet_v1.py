@@ -253,7 +253,7 @@ register(
 def from_slim(variables: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
     """Turn the variables of a TensorFlow slim MobileNet v1 into a state dict of :func:`mobilenet_v1`.
 
-    Kernels are transposed to torch's order; optimiser slots, moving averages of weights and the step are left out.
+    Kernels are transposed to torch's order; optimizer slots, moving averages of weights and the step are left out.
 
     Args:
         variables: name, such as ``MobilenetV1/Conv2d_1_depthwise/depthwise_weights``, to array.

@@ -139,7 +139,7 @@ def _card(parameters: int, macs: float, top1: float, top5: float, *traps: str) -
             "ImageNet 2012 val top-1 %": (top1, "torchvision 0.29 metadata, first weights"),
             "ImageNet 2012 val top-5 %": (top5, "torchvision 0.29 metadata, first weights"),
         },
-        traps=(*traps, "zero-initialised last scales are a later recipe, not the paper's"),
+        traps=(*traps, "zero-initialized last scales are a later recipe, not the paper's"),
     )
 
 

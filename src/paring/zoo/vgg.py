@@ -60,7 +60,7 @@ def _card(parameters: int, macs: float, top1: float, top5: float) -> Card:
         "ImageNet 2012 val top-5 %": (top5, "torchvision 0.29 metadata"),
     }
     traps = (
-        "table 3 of the paper slides the network over the whole image: not a 224 centre crop",
+        "table 3 of the paper slides the network over the whole image: not a 224 center crop",
         "the network most CIFAR papers call VGG-16 is another one, of 15 M parameters: vgg16_cifar",
         "with batch norm the convolutions keep their biases here; some ports drop them",
     )

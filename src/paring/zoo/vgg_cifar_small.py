@@ -74,11 +74,11 @@ class SmallVGG(nn.Module):
         macs=616.97e6,
         resolution=(32, 32),
         accuracy={
-            "CIFAR-10 test %, float": (89.36, "the BinaryConnect paper, no regulariser"),
+            "CIFAR-10 test %, float": (89.36, "the BinaryConnect paper, no regularizer"),
             "CIFAR-10 test %, binary weights": (90.10, "the BinaryConnect paper, deterministic"),
             "CIFAR-10 test %, stochastic binary weights": (91.73, "the BinaryConnect paper"),
         },
-        traps=("float scores below binary weights here because nothing else regularises it",),
+        traps=("float scores below binary weights here because nothing else regularizes it",),
     ),
     hidden=(1024, 1024),
 )

@@ -9,7 +9,7 @@ _PACE = Pace(1023, 64, 960, 128)
 
 
 class LabelModel:
-    """What was learnt from all arrays so far."""
+    """What was learned from all arrays so far."""
 
     def __init__(self) -> None:
         self._tables = tuple(Counters() for _ in range(6))

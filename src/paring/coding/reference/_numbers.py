@@ -1,4 +1,4 @@
-"""The coder of floating-point arrays: sign, exponent and leading bits of the mantissa are learnt."""
+"""The coder of floating-point arrays: sign, exponent and leading bits of the mantissa are learned."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from paring.coding._native import ReferenceCodeError
 from paring.coding.reference._logistic import Counter, Counters, Mixer, Pace, code_plain, slot
 
 _PACE = Pace(255, 96, 900, 64)
-_LEARNT = 3
+_LEARNED = 3
 
 
 class NumberModel:
-    """What was learnt from all arrays so far."""
+    """What was learned from all arrays so far."""
 
     def __init__(self) -> None:
         self._stored = Counter()
@@ -37,8 +37,8 @@ class NumberModel:
         spare = code_plain(coder, spare, 5)
         if spare > mantissa_bits:
             raise ReferenceCodeError("number of spare bits is out of range")
-        learnt = min(_LEARNT, mantissa_bits - spare)
-        rest = mantissa_bits - learnt - spare
+        learned = min(_LEARNED, mantissa_bits - spare)
+        rest = mantissa_bits - learned - spare
         last = repeats = head1 = head2 = 0
         for i, value in enumerate(values):
             repeat = 0
@@ -54,10 +54,10 @@ class NumberModel:
                 head -= 1 << (exponent_bits + 1)
                 mantissa = 1
                 contexts = (0, head & ((1 << exponent_bits) - 1), head + 1024, head1)
-                for b in range(1, learnt + 1):
+                for b in range(1, learned + 1):
                     bit = value >> (mantissa_bits - b) & 1
                     mantissa = mantissa << 1 | self._decide(coder, bit, 2048 + kind * 512 + mantissa, contexts)
-                mantissa -= 1 << learnt
+                mantissa -= 1 << learned
                 tail = code_plain(coder, value >> spare & ((1 << rest) - 1), rest)
                 last = head << mantissa_bits | (mantissa << rest | tail) << spare
                 head1, head2 = head, head1

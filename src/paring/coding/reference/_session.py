@@ -14,7 +14,7 @@ from paring.coding.reference._numbers import NumberModel
 from paring.coding.reference._symbols import Geometry, SymbolModel
 from paring.coding.reference._text import TextModel
 
-_NEIGHBOURS, _LABELS, _STORED = range(3)
+_NEIGHBORS, _LABELS, _STORED = range(3)
 _TRIED = 1 << 17
 #: How an array of symbols is coded: its model, and the width of the image that a flat weight's inputs are (0: none).
 Plan = tuple[int, int]
@@ -41,7 +41,7 @@ class _Session:
         if not values or alphabet == 1:
             return
         model, image = plan
-        model = self._flag(int(model != _NEIGHBOURS), 0)
+        model = self._flag(int(model != _NEIGHBORS), 0)
         if model:
             model += self._flag(int(plan[0] != _LABELS), 1)
         flat = positions == 1
@@ -81,7 +81,7 @@ class Encoder(_Session):
         self, values: np.ndarray, filters: int, channels: int, positions: int, width: int, alphabet: int, negatives: int
     ) -> None:
         axes, flat = (filters, channels, positions, width), values.ravel().tolist()
-        plan = self._choose(flat, axes, alphabet, negatives) if flat and alphabet > 1 else (_NEIGHBOURS, 0)
+        plan = self._choose(flat, axes, alphabet, negatives) if flat and alphabet > 1 else (_NEIGHBORS, 0)
         self._code_symbols(flat, axes, alphabet, negatives, plan)
 
     def numbers(self, values: np.ndarray) -> None:
@@ -120,9 +120,9 @@ class Encoder(_Session):
             trial._code_symbols(sample, (filters, channels, positions, width), alphabet, negatives, plan)
             return len(trial.finish())
 
-        plans = [(_NEIGHBOURS, 0)]
+        plans = [(_NEIGHBORS, 0)]
         if positions == 1 and axes[0] > 1:
-            plans += [(_NEIGHBOURS, w) for w in range(2, 65) if w * w <= axes[1] and axes[1] % (w * w) == 0]
+            plans += [(_NEIGHBORS, w) for w in range(2, 65) if w * w <= axes[1] and axes[1] % (w * w) == 0]
         plans += [(_STORED, 0)]
         plans += [(_LABELS, 0)] if alphabet > 4 else []
         return min(plans, key=cost)
@@ -138,7 +138,7 @@ class Decoder(_Session):
         self, out: np.ndarray, filters: int, channels: int, positions: int, width: int, alphabet: int, negatives: int
     ) -> None:
         values = [0] * out.size
-        self._code_symbols(values, (filters, channels, positions, width), alphabet, negatives, (_NEIGHBOURS, 0))
+        self._code_symbols(values, (filters, channels, positions, width), alphabet, negatives, (_NEIGHBORS, 0))
         out.ravel()[:] = values
 
     def numbers(self, out: np.ndarray) -> None:

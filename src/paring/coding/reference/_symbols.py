@@ -1,4 +1,4 @@
-"""The coder of symbol arrays: a weight's neighbours say whether it is zero, of which sign, and how large."""
+"""The coder of symbol arrays: a weight's neighbors say whether it is zero, of which sign, and how large."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Geometry(NamedTuple):
     flat: bool
 
 
-class Neighbours(NamedTuple):
+class Neighbors(NamedTuple):
     """Symbols around the one to come; 0 outside of the weight."""
 
     left: int
@@ -40,7 +40,7 @@ class Neighbours(NamedTuple):
 
 
 class SymbolModel:
-    """What was learnt from all arrays so far."""
+    """What was learned from all arrays so far."""
 
     def __init__(self) -> None:
         self._zero, self._sign, self._size = (tuple(Counters() for _ in range(n)) for n in (6, 8, 8))
@@ -67,7 +67,7 @@ class SymbolModel:
         self._last_filters = counts if geometry.filters <= _STATISTICS else []
 
     def _code_one(self, coder, values: list[int], array: _Array, c: int, k: int) -> int:
-        near = array.neighbours(values, c, k)
+        near = array.neighbors(values, c, k)
         group = array.group(c, k)
         symbol = values[array.at]
         if not self._code_zero(coder, int(symbol != 0), array, near, group, k):
@@ -80,7 +80,7 @@ class SymbolModel:
         rank = self._code_size(coder, rank, negatives if negative else positives, negative, array, near, group, k)
         return negatives + 1 - rank if negative else negatives + rank
 
-    def _code_zero(self, coder, bit: int, array: _Array, near: Neighbours, group: int, k: int) -> int:
+    def _code_zero(self, coder, bit: int, array: _Array, near: Neighbors, group: int, k: int) -> int:
         g, size = array.geometry, array.class_of
         prior = share(array.total_count, array.total, 32768, 1)
         around = sum(symbol > 0 for symbol in near[:8])
@@ -110,9 +110,9 @@ class SymbolModel:
             counter.update(bit, _ZERO.limit)
         return bit
 
-    def _code_sign(self, coder, bit: int, array: _Array, near: Neighbours, k: int) -> int:
+    def _code_sign(self, coder, bit: int, array: _Array, near: Neighbors, k: int) -> int:
         value = [array.value(symbol) for symbol in near]
-        n = Neighbours(*value)
+        n = Neighbors(*value)
         cross = n.left + n.up
         star = 2 * cross + n.up_left + n.up_right
         wide = star + n.left2 + n.up2 + n.up_left2 + n.up_right2
@@ -132,11 +132,11 @@ class SymbolModel:
         return self._sign_mixer.code(coder, bit, counters, 0)
 
     def _code_size(
-        self, coder, rank: int, most: int, negative: bool, array: _Array, near: Neighbours, group: int, k: int
+        self, coder, rank: int, most: int, negative: bool, array: _Array, near: Neighbors, group: int, k: int
     ) -> int:
         """1 .. most: the bit length of the rank in unary, then its lower bits."""
-        m = Neighbours(*(array.magnitude[symbol] for symbol in near))
-        v = Neighbours(*(array.value(symbol) for symbol in near))
+        m = Neighbors(*(array.magnitude[symbol] for symbol in near))
+        v = Neighbors(*(array.value(symbol) for symbol in near))
         star = 2 * (v.left + v.up) + v.up_left + v.up_right
         nearby = 2 * min(15, m.left) + 2 * min(15, m.up) + min(15, m.back) + min(15, m.above)
         row_level, column_level = array.row_level(), array.column_level()
@@ -206,7 +206,7 @@ class _Array:
         return level(self.column_sums[self.column], self.o)
 
     def near_level(self, k: int) -> int:
-        """Density of this column, twice, and of its neighbours in the image."""
+        """Density of this column, twice, and of its neighbors in the image."""
         width, x = self.geometry.width, k % self.geometry.width
         columns = [self.j, self.j]
         columns += [self.j - 1] if x >= 1 else []
@@ -215,7 +215,7 @@ class _Array:
         columns += [self.j + width] if k + width < self.geometry.places else []
         return level(sum(self.column_counts[j % _STATISTICS] for j in columns), len(columns) * self.o)
 
-    def neighbours(self, values: list[int], c: int, k: int) -> Neighbours:
+    def neighbors(self, values: list[int], c: int, k: int) -> Neighbors:
         at, w, places, row = self.at, self.geometry.width, self.geometry.places, self.row_length
         x = k % w
         left, right, up, left2, right2 = x >= 1, x + 1 < w, k >= w, x >= 2, x + 2 < w
@@ -223,14 +223,14 @@ class _Array:
         def get(there: bool, distance: int) -> int:
             return values[at - distance] if there else 0
 
-        return Neighbours(
+        return Neighbors(
             get(left, 1), get(up, w), get(up and left, w + 1), get(up and right, w - 1),
             get(left2, 2), get(k >= 2 * w, 2 * w), get(up and left2, w + 2), get(up and right2, w - 2),
             get(c >= 1, places), get(c >= 2, 2 * places), get(self.o >= 1, row), get(self.o >= 2, 2 * row),
             get(self.o >= 1 and self.j >= 1, row + 1), get(self.o >= 1 and self.j + 1 < row, row - 1),
         )  # fmt: skip
 
-    def weight_around(self, near: Neighbours) -> int:
+    def weight_around(self, near: Neighbors) -> int:
         m = [self.magnitude[symbol] for symbol in near[:8]]
         return 2 * (m[0] + m[1]) + sum(m[2:])
 

@@ -8,7 +8,7 @@ _PACE = Pace(255, 200, 1600, 64)
 
 
 class TextModel:
-    """What was learnt from all bytes so far."""
+    """What was learned from all bytes so far."""
 
     def __init__(self) -> None:
         self._tables = tuple(Counters() for _ in range(5))

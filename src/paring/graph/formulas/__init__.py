@@ -5,7 +5,7 @@ They judge the cost model and explain the architectures; the cost model itself c
 
 from paring.graph.formulas._compression import binary_bytes as binary_bytes
 from paring.graph.formulas._compression import cp_macs as cp_macs
-from paring.graph.formulas._compression import product_quantisation_rate as product_quantisation_rate
+from paring.graph.formulas._compression import product_quantization_rate as product_quantization_rate
 from paring.graph.formulas._compression import separable_filters_macs as separable_filters_macs
 from paring.graph.formulas._compression import sharing_rate as sharing_rate
 from paring.graph.formulas._compression import tucker2_macs as tucker2_macs

@@ -1,4 +1,4 @@
-"""What binarising, sharing, product quantisation and factorising gain on paper."""
+"""What binarizing, sharing, product quantization and factorizing gain on paper."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def sharing_rate(weights: int, clusters: int, bits: int = 32) -> float:
     return weights * bits / (weights * log2(clusters) + clusters * bits)
 
 
-def product_quantisation_rate(rows: int, columns: int, segments: int, centroids: int) -> float:
+def product_quantization_rate(rows: int, columns: int, segments: int, centroids: int) -> float:
     """``32 m n / (32 k n + log2(k) m s)``: an m x n matrix in s column segments of k centroids (arXiv 1412.6115)."""
     return 32 * rows * columns / (32 * centroids * columns + log2(centroids) * rows * segments)
 

@@ -1,0 +1,45 @@
+"""``paring run``: classify image files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from paring.cli.options._common import Json, Threads, checked_threads
+from paring.cli.render._output import print_json, print_table
+from paring.errors import ArgumentError
+
+
+def run(
+    file: Annotated[Path, typer.Argument(metavar="FILE.pare", help="The network.")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files: PNG, JPEG, WebP, ...")],
+    top: Annotated[int, typer.Option("--top", "-k", metavar="N", help="How many classes to show.")] = 5,
+    threads: Threads = None,
+    json: Json = False,
+) -> None:
+    """Classify images with a .pare file: the likeliest classes of each, with their probability.
+
+    Images are prepared as the network was trained; needs no PyTorch, only Pillow to open them.
+
+    Example: [bold]paring run lenet.pare seven.png two.jpg --top 3[/bold]
+    """
+    from paring import runtime
+
+    if top < 1:
+        raise ArgumentError("impossible number of classes to show", where="--top", found=top, expected="at least 1")
+    model = runtime.load(file, threads=checked_threads(threads))
+    results = [(image, model.classify(str(image), top)[0]) for image in images]
+    if json:
+        document = [
+            {"image": str(image), "classes": [{"class": name, "probability": p} for name, p in best]}
+            for image, best in results
+        ]
+        print_json(document)
+        return
+    rows = []
+    for image, best in results:
+        for rank, (name, probability) in enumerate(best):
+            rows.append((str(image) if rank == 0 else "", name, f"{100 * probability:.2f} %"))
+    print_table(("image", "class", "probability"), rows, left=2)

@@ -1,0 +1,231 @@
+"""``paring train``: train a network and write a checkpoint."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from paring.cli._invocation import as_typed
+from paring.cli.inputs._images import all_met, scored, scorer, source, telling
+from paring.cli.inputs._networks import check_writable
+from paring.cli.options._common import (
+    NET_HELP,
+    Data,
+    Json,
+    Limit,
+    Mean,
+    OnBadImage,
+    Seed,
+    Size,
+    Std,
+    Threads,
+    Val,
+    Weights,
+    checked_threads,
+    numbers,
+)
+from paring.cli.options._training import (
+    Device,
+    Every,
+    Keep,
+    LogEvery,
+    Preset,
+    ReportPage,
+    Resume,
+    Run,
+    TrackerName,
+    Until,
+    Workers,
+    chosen,
+    training_options,
+)
+from paring.cli.render._output import count, note, note_bad, percent, print_facts, print_json
+from paring.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from paring.cli.inputs._workshop import Workshop
+    from paring.training import Settings
+    from paring.training.loop import Outcome
+
+
+@training_options
+def train(
+    net: Annotated[str, typer.Argument(metavar="NET", help=NET_HELP)],
+    data: Data,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE.safetensors", help="The checkpoint to write.")],
+    val: Val = None,
+    weights: Weights = None,
+    preset: Preset = None,
+    given: dict[str, Any] | None = None,
+    run: Run = None,
+    resume: Resume = False,
+    until: Until = None,
+    report: ReportPage = None,
+    workers: Workers = None,
+    device: Device = None,
+    keep: Keep = 2,
+    checkpoint: Every = 60.0,
+    log: LogEvery = 50,
+    tracker: TrackerName = "",
+    seed: Seed = 0,
+    size: Size = None,
+    mean: Mean = None,
+    std: Std = None,
+    limit: Limit = None,
+    on_bad_image: OnBadImage = "stop",
+    threads: Threads = None,
+    json: Json = False,
+) -> None:
+    """Train a network from fresh weights (or from --weights) and write a checkpoint that paring compress takes.
+
+    While it runs, its state is kept in the run folder every minute and on Ctrl-C; --resume goes on from there, to the
+    same bits as an uninterrupted run with as many threads. Started by torchrun or accelerate launch, the processes
+    share each batch and come to the result of one.
+
+    Example: [bold]paring train lenet_5_caffe --data mnist5k --epochs 20 --augment light --out lenet.safetensors[/bold]
+
+    Example: [bold]paring train resnet20 --preset resnet-cifar10 --data parquet:cifar10 --out resnet.safetensors
+    [/bold]
+    """
+    from paring import training
+
+    check_writable(out, ".safetensors", "--out")
+    check_writable(report, ".html", "--report")
+    folder = run or out.with_suffix(".train")
+    settings = chosen(preset, given or {}, seed)
+    world = training.join(device, tracker=tracker, folder=folder)
+    asked = {
+        "size": size,
+        "mean": numbers(mean, "--mean"),
+        "std": numbers(std, "--std"),
+        "limit": limit,
+        "on_bad_image": on_bad_image,
+    }
+    from paring.cli.inputs._workshop import open_workshop
+
+    if workers is not None and workers < 0:
+        raise ArgumentError("impossible number of processes", where="--workers", found=workers, expected="0 or more")
+    shop = open_workshop(net, weights, data, val, asked, seed, threads_here(threads), stream=workers is not None)
+    images = source(shop, settings, workers or 0, on_bad_image, world.device)
+    tests = scored(shop, world, workers or 0, on_bad_image)
+
+    streams = (images, tests) if on_bad_image == "skip" else (None, None)
+    with telling(world, folder, streams):
+        outcome = training.run(
+            shop.module,
+            images,
+            settings,
+            folder=folder,
+            evaluate=scorer(shop, tests),
+            classes=len(shop.train.classes),
+            resume=resume,
+            until=until,
+            identity=identity(shop),
+            about=about(shop, preset),
+            world=world,
+            keep=keep,
+            clock=training.Clock(checkpoint),
+            log_every=log,
+            tracker=tracker,
+            title=shop.named.title,
+            say=note,
+        )
+    bad, bad_tests = (all_met(world, stream) for stream in streams)
+    if world.main:
+        note_bad([*bad, *bad_tests])
+        finish(shop, settings, outcome, folder, out, report, json, skipped=len(bad), test_skipped=len(bad_tests))
+
+
+def threads_here(threads: int | None) -> int:
+    """As many as asked for, or this process's share of the cores."""
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return checked_threads(threads) if threads is not None else max(checked_threads(None) // local, 1)
+
+
+def identity(shop: Workshop) -> dict[str, Any]:
+    """What the result depends on beside the settings; where fresh weights came from, their checkpoint's bytes."""
+    import hashlib
+
+    weights = shop.named.weights
+    return {
+        "net": shop.named.net,
+        "data": shop.digest,
+        "weights": hashlib.sha256(weights.read_bytes()).hexdigest() if weights else "",
+    }
+
+
+def about(shop: Workshop, preset: str | None) -> dict[str, Any]:
+    """What the record of the run says for people."""
+    return {
+        "network": shop.named.net,
+        "parameters": shop.parameters,
+        "data": shop.train.name,
+        "train images": shop.train_images,
+        "test set": shop.test.name,
+        "test images": shop.test_images,
+        "preset": preset or "",
+        "command": as_typed(),
+    }
+
+
+def finish(
+    shop: Workshop,
+    settings: Settings,
+    outcome: Outcome,
+    folder: Path,
+    out: Path,
+    report: Path | None,
+    json: bool,
+    more: dict[str, str] | None = None,
+    skipped: int = 0,
+    test_skipped: int = 0,
+) -> None:
+    """Write the checkpoint and say what came out, with ``more`` facts of the command's own.
+
+    ``skipped`` and ``test_skipped`` count damaged images beside those that were left out when the sets were opened.
+    """
+    from paring.cli.inputs._networks import save
+
+    shop.module.to("cpu")
+    save(out, shop.module, shop.named, shop.train)
+    if report is not None:
+        from paring.report import write_training
+
+        write_training(report, folder)
+    position = outcome.position
+    result = {
+        "network": shop.named.net,
+        "parameters": shop.parameters,
+        "data": shop.train.name,
+        "train_images": shop.train_images,
+        "test_images": shop.test_images - test_skipped,
+        "skipped": skipped + test_skipped + shop.train.skipped + shop.test.skipped,
+        "epochs": position.epoch,
+        "steps": outcome.steps,
+        "seconds": position.seconds,
+        "train_loss": outcome.history[-1]["train_loss"],
+        "error": outcome.score["error"],
+        "checkpoint": str(out),
+        "bytes": out.stat().st_size,
+        "run": str(folder),
+    }
+    if json:
+        print_json(result | {name.replace(" ", "_"): fact for name, fact in (more or {}).items()})
+        return
+    print_facts(
+        {
+            **(more or {}),
+            "network": f"{shop.named.net}, {count(shop.parameters)} parameters",
+            "data": f"{shop.train.name}, {count(shop.train_images)} images to train, "
+            f"{count(result['test_images'])} to test"
+            + (f", {count(result['skipped'])} damaged left out" if result["skipped"] else ""),
+            "trained": f"{outcome.steps:,} steps in {position.seconds:.1f} s, last mean loss "
+            f"{result['train_loss']:.4f}",
+            "test error": percent(outcome.score["error"]),
+            "checkpoint": f"{out}, {count(result['bytes'])} bytes",
+            "run folder": str(folder),
+        }
+    )

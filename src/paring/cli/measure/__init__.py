@@ -1,0 +1,1 @@
+"""Accuracy and latency for a command's table."""

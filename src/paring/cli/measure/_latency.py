@@ -1,0 +1,162 @@
+"""Measuring for tables and reports: latency by turns, profiles, agreement of engine and torch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from paring.cli.render._output import threads_text
+
+if TYPE_CHECKING:
+    from paring.record import Record
+    from paring.report import Accuracy, NodeTime, Timing
+    from paring.runtime import Model
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Timed runs of one program.
+
+    Attributes:
+        seconds: float64 ``(runs,)``, each run's wall time.
+    """
+
+    seconds: np.ndarray
+
+    @property
+    def median(self) -> float:
+        """Milliseconds."""
+        return float(np.median(self.seconds) * 1e3)
+
+    @property
+    def low(self) -> float:
+        """10th percentile, milliseconds."""
+        return float(np.percentile(self.seconds, 10) * 1e3)
+
+    @property
+    def high(self) -> float:
+        """90th percentile, milliseconds."""
+        return float(np.percentile(self.seconds, 90) * 1e3)
+
+
+def alternate(
+    programs: Mapping[str, Callable[[], object]], seconds: float = 2.0, chunk: float = 0.05
+) -> dict[str, Latency]:
+    """Time programs by turns, so that what else the machine does falls on all of them alike.
+
+    Each turn runs one program for ``chunk`` seconds (at least three runs); turns go round until ``seconds`` are spent
+    on each. The first turn of each is warm-up and not counted.
+
+    Args:
+        programs: name to a function without arguments.
+        seconds: per program.
+        chunk: seconds of one turn.
+    """
+    runs: dict[str, list[float]] = {name: [] for name in programs}
+    spent = dict.fromkeys(programs, 0.0)
+    warm = False
+    while not warm or min(spent.values()) < seconds:
+        for name, program in programs.items():
+            times = _turn(program, chunk)
+            if warm:
+                runs[name] += times
+                spent[name] += sum(times)
+        warm = True
+    return {name: Latency(np.array(times)) for name, times in runs.items()}
+
+
+def _turn(program: Callable[[], object], chunk: float) -> list[float]:
+    times: list[float] = []
+    while sum(times) < chunk or len(times) < 3:
+        start = time.perf_counter()
+        program()
+        times.append(time.perf_counter() - start)
+    return times
+
+
+def processor() -> str:
+    """The processor's name as its maker calls it, or what Python knows."""
+    import platform
+
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def engine_timing(latency: Latency, threads: int) -> Timing:
+    """A row of the report's table of latencies for the engine."""
+    from paring import runtime
+    from paring.report import Timing
+
+    return _timing(Timing, "Paring engine, this file", latency, threads, isa=runtime.info()["isa"], ours=True)
+
+
+def torch_timing(latency: Latency, threads: int, what: str) -> Timing:
+    """A row of the report's table of latencies for torch."""
+    import torch
+
+    from paring.report import Timing
+
+    return _timing(Timing, f"torch {torch.__version__}, {what}", latency, threads)
+
+
+def _timing(kind: type[Timing], what: str, latency: Latency, threads: int, **more: object) -> Timing:
+    return kind(
+        what,
+        latency.median,
+        threads,
+        runs=len(latency.seconds),
+        low=latency.low,
+        high=latency.high,
+        machine=processor(),
+        **more,  # type: ignore[arg-type]
+    )
+
+
+def profile(model: Model, runs: int = 50) -> tuple[list[NodeTime], str]:
+    """Median time of each step of the engine, batch 1, with the words that say how it was taken."""
+    from paring import runtime
+    from paring.report import NodeTime
+
+    ops = {node.name: node.op for node in model.graph.nodes}
+    rounds = [model.profile(repeats=1) for _ in range(runs)]
+    medians = np.median([[step.seconds for step in steps] for steps in rounds], axis=0) * 1e3
+    nodes = [
+        NodeTime(step.name, ops.get(step.name, ""), float(ms), step.kernel)
+        for step, ms in zip(rounds[0], medians, strict=True)
+    ]
+    assert model.engine is not None
+    threads = threads_text(model.engine.threads)
+    return nodes, f"median of {runs} runs, batch 1, {threads}, {runtime.info()['isa']}, {processor()}"
+
+
+def accuracy(model: Model, path: Path, spec: str, loading: dict[str, object], record: Record | None) -> Accuracy:
+    """The error of a file in the engine over the test split of a set, beside what the run's record says of before."""
+    from paring import data
+    from paring.cli.measure._scoring import check_classes, score
+    from paring.errors import FormatError
+    from paring.report import Accuracy
+
+    if model.preparation is None:
+        raise FormatError("file does not say how to prepare an image", where=path)
+    samples = data.load(spec, "test", preparation=model.preparation, **loading)  # type: ignore[arg-type]
+    check_classes(path, model, samples)
+    found = score(model, samples, 64, "evaluating")
+    same = record is not None and record.data == spec and record.test_images == len(samples)
+    return Accuracy(
+        f"{samples.name} {samples.split}",
+        len(samples),
+        record.baseline_error if record is not None and same else None,
+        found.error,
+        "float network in torch" if same else "",
+        "this file in the engine",
+    )

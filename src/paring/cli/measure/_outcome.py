@@ -1,0 +1,215 @@
+"""What a compressed file is worth, measured: bytes, error in the engine, agreement with torch, latency by turns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from paring.cli.measure import _latency as _measure
+from paring.cli.measure._latency import Latency
+from paring.cli.measure._scoring import Answer, in_torch, score
+from paring.cli.render._output import count, percent, print_table
+from paring.errors import ParingError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from paring.data import Dataset
+    from paring.record import Record
+    from paring.report import Accuracy
+    from paring.runtime import Model
+
+#: Largest difference between a score of the engine and of torch, relative to the largest score, that is rounding.
+TOLERANCE = 1e-3
+#: Operators that jump: where a sum comes out a rounding apart, its sign or code may, and all scores behind it.
+JUMPS = ("sign", "quantize")
+#: Share of images, one at least, on which such a network may then name another class.
+LEEWAY = 0.01
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A `.pare` file beside the float network it came from.
+
+    Attributes:
+        file: the file.
+        float_bytes: the float network's weights at four bytes each.
+        bytes: length of the file.
+        error_before: of the float network in torch, fraction.
+        error: of the file in the engine, fraction.
+        data: the set both errors are over.
+        images: how many images it has.
+        same: images on which engine and torch, running the file's network, name the same class.
+        difference: largest absolute difference between their scores.
+        before: latency of the float network in torch, one image; None if not timed.
+        after: latency of the file in the engine, one image.
+        threads: of both.
+    """
+
+    file: Path
+    float_bytes: int
+    bytes: int
+    error_before: float
+    error: float
+    data: str
+    images: int
+    same: int
+    difference: float
+    before: Latency | None
+    after: Latency | None
+    threads: int
+
+    @property
+    def ratio(self) -> float:
+        """How many times smaller the file is than the float weights."""
+        return self.float_bytes / self.bytes
+
+    @property
+    def agreement(self) -> str:
+        """In words, how far engine and torch agree."""
+        return (
+            f"engine and torch name the same class on {count(self.same)} of {count(self.images)} images; "
+            f"scores differ by at most {self.difference:.2g}"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values; latencies are medians in milliseconds."""
+        return {
+            "file": str(self.file),
+            "float_bytes": self.float_bytes,
+            "bytes": self.bytes,
+            "ratio": self.ratio,
+            "error_before": self.error_before,
+            "error": self.error,
+            "data": self.data,
+            "images": self.images,
+            "same_class": self.same,
+            "largest_difference": self.difference,
+            "torch_ms": self.before and self.before.median,
+            "engine_ms": self.after and self.after.median,
+            "threads": self.threads,
+        }
+
+    def accuracy(self) -> Accuracy:
+        """The report's line about errors."""
+        from paring.report import Accuracy
+
+        return Accuracy(
+            self.data,
+            self.images,
+            self.error_before,
+            self.error,
+            "float network in torch",
+            "this file in the engine",
+            self.same,
+        )
+
+    def show(self, title: str) -> None:
+        """The one table: before, after."""
+        rows = [
+            ("bytes", count(self.float_bytes), count(self.bytes), f"{self.ratio:.1f} x smaller"),
+            (
+                "test error",
+                percent(self.error_before),
+                percent(self.error),
+                f"{100 * (self.error - self.error_before):+.2f} points",
+            ),
+        ]
+        if self.before and self.after:
+            ratio = self.before.median / self.after.median
+            rows.append(
+                (
+                    "median latency",
+                    f"{self.before.median:.3f} ms",
+                    f"{self.after.median:.3f} ms",
+                    f"{ratio:.1f} x {'faster' if ratio >= 1 else 'the speed'}",
+                )
+            )
+        print_table(("", "float network in torch", "file in Paring's engine", ""), rows, title=title)
+
+
+def judge(
+    file: Path, record: Record, network: nn.Module, test: Dataset, threads: int, *, time: bool = True
+) -> tuple[Outcome, Model]:
+    """Measure a file that a recipe has just written.
+
+    Args:
+        file: the `.pare` file, reloaded here.
+        record: of its run.
+        network: the float network, in eval mode, for the latency before.
+        test: the test set.
+        threads: of torch and of the engine.
+        time: measure latencies.
+
+    Returns:
+        what was measured, and the file's model.
+
+    Raises:
+        ParingError: if engine and torch do not agree about the file's network; that is a fault in Paring.
+    """
+    from paring import container, runtime
+    from paring.capture import rebuild
+
+    model = runtime.load(file, threads=threads)
+    mine = score(model, test, 64, "engine")
+    graph = container.read(file).graph
+    theirs = score(in_torch(rebuild(graph).eval()), test, 64, "torch")
+    difference = float(np.abs(mine.scores - theirs.scores).max())
+    same = int(np.count_nonzero(mine.predicted == theirs.predicted))
+    scale = max(1.0, float(np.abs(theirs.scores).max()))
+    jumping = any(node.op in JUMPS for node in graph.nodes) and np.isfinite(difference)
+    alike = jumping and len(test) - same <= max(1, LEEWAY * len(test))
+    if not (difference <= TOLERANCE * scale or alike):
+        raise ParingError(
+            "engine and torch disagree about the file",
+            where=file,
+            found=f"scores differ by up to {difference:.3g}, {len(test) - same} classes of {len(test)}",
+            expected=f"at most {TOLERANCE * scale:.3g}",
+            fix="Please report this with the file",
+        )
+    before = after = None
+    if time:
+        image = test.prepared(0, 1)
+        programs: dict[str, Answer] = {"torch": in_torch(network), "engine": model}
+        latencies = _measure.alternate({name: partial(ask, image) for name, ask in programs.items()}, seconds=1.0)
+        before, after = latencies["torch"], latencies["engine"]
+    outcome = Outcome(
+        file=file,
+        float_bytes=record.float_bytes,
+        bytes=file.stat().st_size,
+        error_before=record.baseline_error if record.baseline_error is not None else float("nan"),
+        error=mine.error,
+        data=f"{test.name} {test.split}",
+        images=len(test),
+        same=same,
+        difference=difference,
+        before=before,
+        after=after,
+        threads=threads,
+    )
+    return outcome, model
+
+
+def write_report(page: Path, outcome: Outcome, model: Model, record: Record, run: Path) -> None:
+    """The page about a file whose outcome was just measured."""
+    from paring.report import write
+
+    timings = []
+    if outcome.before and outcome.after:
+        timings.append(_measure.torch_timing(outcome.before, outcome.threads, "float network"))
+        timings.append(_measure.engine_timing(outcome.after, outcome.threads))
+    profile, source = _measure.profile(model)
+    write(
+        page,
+        outcome.file,
+        record,
+        run=run,
+        accuracy=outcome.accuracy(),
+        timings=timings,
+        profile=profile,
+        profile_source=source,
+    )

@@ -1,0 +1,203 @@
+"""Specialists: a generalist's confusable classes found, a specialist trained for each set, all put together.
+
+Hinton, Vinyals, Dean, "Distilling the knowledge in a neural network", 2015, arXiv 1503.02531, section 5.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from paring.data import Dataset
+from paring.distillation.specialists._batches import SpecialistBatches
+from paring.distillation.specialists._clusters import cluster_classes, prediction_covariance
+from paring.distillation.specialists._combine import dustbin_correction
+from paring.distillation.specialists._ensemble import Specialist, Specialists, probabilities
+from paring.distillation.specialists._network import specialize
+from paring.errors import ArgumentError
+from paring.recipes._folder import RunFolder, resume_optimizer
+from paring.record import Stage
+from paring.training.input import Source, derived_seed
+from paring.training.loop import Clock, Position, fit
+from paring.training.optim import optimizer
+
+#: Images a specialist's dustbin row is fitted to.
+_SAMPLE = 1024
+
+
+def predictions(
+    network: nn.Module, data: Dataset, *, size: int = 500, temperature: float = 1.0
+) -> Iterator[np.ndarray]:
+    """A network's probabilities on a data set, float64 ``(size, C)`` a block, for ``prediction_covariance``."""
+    for images, _ in data.batches(size):
+        prepared = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
+        yield probabilities(network, prepared, size=size, temperature=temperature).numpy()
+
+
+def specialists(
+    generalist: nn.Module,
+    train: Dataset,
+    folder: Path | str,
+    *,
+    count: int = 3,
+    minimum: int = 2,
+    overlap: int = 0,
+    classes: Sequence[Sequence[int]] | None = None,
+    covariance: np.ndarray | None = None,
+    temperature: float = 3.0,
+    epochs: int = 2,
+    rate: float = 0.01,
+    momentum: float = 0.9,
+    weight_decay: float = 1e-4,
+    schedule: str = "cosine",
+    batch: int = 128,
+    augment: str = "none",
+    through: Callable[[Source], Source] | None = None,
+    seed: int = 0,
+    clock: Callable[[], Clock] = Clock,
+    say: Callable[[str], None] = print,
+    progress: bool = True,
+) -> Specialists:
+    """Train specialists for a generalist.
+
+    Clusters come from the covariance of the generalist's predictions on the training set. Each specialist begins as the
+    generalist with its last layer re-cut, and is fine-tuned with SGD on half its own classes and half the rest. A
+    killed run goes on when called again with the same arguments.
+
+    Args:
+        generalist: a trained network, ``(N, C)`` logits; put into eval mode.
+        train: its training set.
+        folder: where finished specialists and the one in hand are kept; made if missing.
+        count: specialists.
+        minimum: least classes of each.
+        overlap: classes each takes from others on top of its own.
+        classes: the sets of classes, where they are chosen already; ``count``, ``minimum`` and ``overlap`` then do
+            nothing.
+        covariance: that of the predictions, where it is known already.
+        temperature: of the predictions that are clustered; above 1, so that a generalist that is sure of its training
+            images still says what they resemble.
+        epochs: passes over each specialist's training images (twice its own).
+        rate: learning rate.
+        momentum: of SGD.
+        weight_decay: of SGD.
+        schedule: see :data:`paring.training.SCHEDULES`.
+        batch: images per batch, even.
+        augment: see :data:`paring.training.AUGMENTATIONS`.
+        through: what each specialist's batches pass through on their way to its network (mixup, an augmentation of
+            your own); a pure function of (seed, epoch, step), like any source. A resumed run must be given the same.
+        seed: of clusters, order and augmentation.
+        clock: makes a clock that says when to keep the specialist in hand.
+        say: takes lines about what is done.
+        progress: show a bar on the terminal.
+
+    Returns:
+        the generalist and its specialists in eval mode, dustbins corrected for the training set's class frequencies.
+
+    Raises:
+        ArgumentError: if an argument cannot be; see the functions this one ties together.
+        CheckpointError: if the folder holds a run with other settings; the differences are listed.
+        TrainingError: if a loss is not a number.
+        KeyboardInterrupt: after Ctrl-C, when the step was finished and saved.
+    """
+    if epochs < 1:
+        raise ArgumentError("epochs cannot be", found=epochs, expected="at least 1")
+    generalist.eval()
+    if classes is None:
+        if covariance is None:
+            covariance = prediction_covariance(predictions(generalist, train, temperature=temperature))
+        classes = cluster_classes(covariance, count, minimum=minimum, overlap=overlap, seed=seed)
+    sets = [tuple(own) for own in classes]
+    options = {
+        "epochs": epochs,
+        "rate": rate,
+        "momentum": momentum,
+        "weight_decay": weight_decay,
+        "schedule": schedule,
+        "batch": batch,
+        "augment": augment,
+        "through": getattr(through, "__name__", None),
+        "seed": seed,
+    }
+    stages = tuple(f"specialist-{number}" for number in range(1, len(sets) + 1))
+    common = {
+        "generalist": _fingerprint(generalist),
+        "data": train.digest,
+        "preparation": repr(train.preparation),
+        "threads": torch.get_num_threads(),
+        **options,
+    }
+    identity = {stage: common | {"classes": list(own)} for stage, own in zip(stages, sets, strict=True)}
+    kept = RunFolder(Path(folder), stages, identity)
+    kept.check()
+    some = np.arange(min(_SAMPLE, len(train))) * len(train) // min(_SAMPLE, len(train))  # sorted sets: of every class
+    few = dataclasses.replace(train, images=train.images[some], labels=train.labels[some])
+    sample = torch.from_numpy(few.prepared().transpose(0, 3, 1, 2).copy())
+    counts = np.bincount(train.labels, minlength=len(train.classes)).tolist()
+    members = []
+    for stage, own in zip(stages, sets, strict=True):
+        network = specialize(generalist, own, sample)
+        if (record := kept.restore(stage, network)) is None:
+            batches = SpecialistBatches(
+                train.images,
+                train.labels,
+                own,
+                mean=train.preparation.mean,
+                std=train.preparation.std,
+                size=batch,
+                seed=derived_seed(seed, stage),
+                augment=augment,
+            )
+            tuned = optimizer(network.parameters(), rate=rate, momentum=momentum, weight_decay=weight_decay)
+            source: Source = through(batches) if through else batches
+            record = _train(stage, network, source, tuned, epochs, schedule, kept, clock, progress)
+        names = ", ".join(train.classes[c] for c in own)
+        say(f"{stage}: {names}; {record.epochs} epochs, {record.seconds:.0f} s, loss {record.train_loss or 0:.4f}")
+        members.append(Specialist(network.eval(), own, dustbin_correction(counts, own)))
+    return Specialists(generalist, members)
+
+
+def _train(
+    stage: str,
+    network: nn.Module,
+    batches: Source,
+    tuned: torch.optim.Optimizer,
+    epochs: int,
+    schedule: str,
+    kept: RunFolder,
+    clock: Callable[[], Clock],
+    progress: bool,
+) -> Stage:
+    """One specialist trained, or the rest of it, and kept."""
+    position = Position()
+    if (resumed := kept.running_network(stage, network)) is not None:
+        position, _, state = resumed
+        resume_optimizer(tuned, state)
+    fit(
+        network,
+        batches,
+        tuned,
+        epochs=epochs,
+        schedule=schedule,
+        position=position,
+        save=lambda now: kept.keep_running(stage, network, tuned, now, ""),
+        clock=clock(),
+        title=stage,
+        progress=progress,
+    )
+    record = Stage(stage, epochs=epochs, seconds=round(position.seconds, 3), train_loss=position.last_loss)
+    kept.finish(stage, network, record)
+    return record
+
+
+def _fingerprint(network: nn.Module) -> str:
+    state = hashlib.sha256()
+    for name, tensor in network.state_dict().items():
+        state.update(name.encode())
+        state.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return state.hexdigest()

@@ -1,0 +1,195 @@
+"""Structured pruning: whole channels and filters leave the network, which becomes a smaller one.
+
+Filters by their norm: Li, Kadav, Durdanovic, Samet, Graf, "Pruning filters for efficient ConvNets", ICLR 2017, arXiv
+1608.08710. By batch norm's scale: Liu et al., "Learning efficient convolutional networks through network slimming",
+ICCV 2017, arXiv 1708.06519. By the loss's change to first order: Molchanov, Mallya, Tyree, Frosio, Kautz, "Importance
+estimation for neural network pruning", CVPR 2019, arXiv 1906.10771.
+
+The couplings are read off the graph (:func:`paring.graph.couplings`), not off the module: the same walk serves every
+network that can be captured, needs no hooks into autograd and no knowledge of the user's classes, and what comes out is
+the network the file and the engine hold. :func:`paring.capture.rebuild` makes it trainable again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+
+import numpy as np
+
+from paring.errors import ArgumentError
+from paring.graph import LAYERS, Couplings, Graph, cost, couplings, remove_channels
+from paring.methods.channels._plan import Plan, meter
+from paring.methods.channels._scores import channel_scores
+
+#: Outputs in one panel of the native engine's kernels; a layer of 17 outputs costs what one of 32 does.
+ENGINE_TILE = 16
+
+
+@dataclass(frozen=True)
+class LayerCut:
+    """What became of one layer.
+
+    Attributes:
+        name: the layer's.
+        before: channels it made.
+        after: channels it makes now.
+        reason: why it kept them all; empty where it lost some, or where nothing but the scores spared it.
+    """
+
+    name: str
+    before: int
+    after: int
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class ChannelPruning:
+    """A network with channels removed.
+
+    Attributes:
+        graph: the smaller network.
+        kept: weight name to axis to the places kept along it, int64 ascending; weights that lost nothing are not here.
+        layers: one row per layer that makes channels, in order.
+        macs: multiply-accumulates before and after.
+        parameters: numbers in all weights before and after.
+    """
+
+    graph: Graph
+    kept: dict[str, dict[int, np.ndarray]]
+    layers: tuple[LayerCut, ...]
+    macs: tuple[int, int]
+    parameters: tuple[int, int]
+
+    def table(self) -> str:
+        """The layers as lines of text: name, channels before and after, why nothing was cut."""
+        width = max(len(row.name) for row in self.layers)
+        lines = [f"{row.name:{width}} {row.before:5} -> {row.after:5}  {row.reason}".rstrip() for row in self.layers]
+        for word, (before, after) in (("MACs", self.macs), ("parameters", self.parameters)):
+            lines.append(f"{word}: {before:,} -> {after:,} ({after / before:.1%})")
+        return "\n".join(lines)
+
+
+def prune_channels(
+    graph: Graph,
+    keep: Mapping[str, float] | None = None,
+    *,
+    macs: float | None = None,
+    parameters: float | None = None,
+    score: str | np.ndarray = "l1",
+    gates: Mapping[str, np.ndarray] | None = None,
+    norms: Mapping[str, np.ndarray] | None = None,
+    spare: Iterable[str] = (),
+    round_to: int = ENGINE_TILE,
+    floor: float = 0.125,
+    seed: int = 0,
+) -> ChannelPruning:
+    """Remove the channels that matter least, with everything that goes with them.
+
+    With ``keep`` every layer that a pattern names is brought to its own fraction. With ``macs`` or ``parameters`` the
+    step of smallest mean score anywhere is taken until the network is small enough; both may be given, layers first.
+
+    Args:
+        graph: the network, unchanged. Captured with ``fold=False`` its batch norms stay apart and trainable.
+        keep: shell pattern on layers' names to the fraction of channels to keep, 0..1; later patterns override.
+        macs: multiply-accumulates to come down to: a fraction of this network's up to 1, a number above.
+        parameters: numbers in weights to come down to, likewise.
+        score: name of a score (:func:`channel_scores`), or one number for each class of ``couplings(graph)``.
+        gates: for ``taylor``.
+        norms: for ``bn``.
+        spare: patterns on layers that keep all their channels.
+        round_to: channel counts become multiples of this; of a smaller power of two, half its width at most, in a
+            layer narrower than twice this. 16 is the engine's tile; 1 for none.
+        floor: fraction of every layer's channels that stays at least; never less than one rounding unit.
+        seed: for ``random``.
+
+    Returns:
+        the smaller graph and what was done.
+
+    Raises:
+        ArgumentError: if a target cannot be, cannot be reached, or a pattern matches no layer or none that can be cut.
+    """
+    coupled = couplings(graph)
+    if isinstance(score, str):
+        scores = channel_scores(graph, coupled, score, gates=gates, norms=norms, seed=seed)
+    else:
+        scores = np.asarray(score, np.float64)
+        if scores.shape != (coupled.count,):
+            raise ArgumentError("scores do not fit the network", found=scores.shape, expected=(coupled.count,))
+    names = list(dict.fromkeys(coupled.layers.values()))
+    spared = [name for pattern in spare for name in _matching(pattern, names)]
+    targets = {name: value for pattern, value in (keep or {}).items() for name in _matching(pattern, names)}
+    if not targets and macs is None and parameters is None:
+        raise ArgumentError("nothing to prune", expected="keep={pattern: fraction}, macs= or parameters=")
+    plan = Plan(graph, coupled, scores, round_to, floor, spared)
+    _cut_layers(plan, targets)
+    for what, target in (("macs", macs), ("parameters", parameters)):
+        if target is not None:
+            _cut_all(plan, what, target)
+    return _result(graph, coupled, plan)
+
+
+def _matching(pattern: str, names: list[str]) -> list[str]:
+    hits = [name for name in names if fnmatchcase(name, pattern)]
+    if not hits:
+        near = get_close_matches(pattern, names, 3, cutoff=0.4) or names[:3]
+        raise ArgumentError("pattern matches no layer", found=repr(pattern), expected=", ".join(near))
+    return hits
+
+
+def _cut_layers(plan: Plan, targets: Mapping[str, float]) -> None:
+    before = plan.keep.sum()
+    axes = {plan.coupled.layers[axis[0]]: axis for axis in plan.coupled.makers}
+    for name, fraction in targets.items():
+        if not 0 <= fraction <= 1:
+            raise ArgumentError("fraction of channels to keep cannot be", where=name, found=fraction, expected="0 to 1")
+        plan.cut_layer(axes[name], fraction)
+    if targets and min(targets.values()) < 1 and plan.keep.sum() == before:
+        reasons = {_reason(plan, axes[name]) for name in targets} - {""}
+        raise ArgumentError(
+            "no channel can be cut", where=", ".join(list(targets)[:3]), found="; ".join(sorted(reasons)) or None
+        )
+
+
+def _cut_all(plan: Plan, what: str, target: float) -> None:
+    measure = meter(plan.graph, plan.coupled, what)
+    whole = measure(np.ones(plan.coupled.count, bool))
+    if not target > 0:
+        raise ArgumentError(f"target of {what} cannot be", found=target, expected="above 0")
+    limit = target * whole if target <= 1 else target
+    if not plan.cut_until(measure, limit):
+        raise ArgumentError(
+            f"the network cannot be cut to so few {what}",
+            found=f"{limit:,.0f} of {whole:,}",
+            expected=f"at least {measure(plan.keep):,} ({measure(plan.keep) / whole:.1%})",
+            fix="Lower floor= or round_to=, or spare fewer layers",
+        )
+
+
+def _reason(plan: Plan, axis: tuple[str, int]) -> str:
+    """Why a layer kept all its channels, if something other than the scores decided that."""
+    classes = np.unique(plan.coupled.axes[axis]).tolist()
+    if all(one in plan.stay for one in classes):
+        return plan.stay[classes[0]]
+    if not any(axis in bucket.entries and len(bucket.classes) >= bucket.first for bucket in plan.buckets):
+        return f"has too few channels that can go for steps of {plan.units[axis]}"
+    if len(classes) == 1:
+        return "has channels that only go all together"
+    return ""
+
+
+def _result(graph: Graph, coupled: Couplings, plan: Plan) -> ChannelPruning:
+    smaller, kept = remove_channels(graph, coupled, plan.keep)
+    rows, seen = [], set()
+    made = dict(coupled.makers)
+    for node in graph.nodes:
+        name = node.weights.get("weight", "")
+        if node.op in LAYERS and name not in seen:
+            seen.add(name)
+            axis = (name, made[name])
+            before, after = len(coupled.axes[axis]), plan.count(axis)
+            rows.append(LayerCut(node.name, before, after, _reason(plan, axis) if before == after else ""))
+    old, new = cost(graph), cost(smaller)
+    return ChannelPruning(smaller, kept, tuple(rows), (old.macs, new.macs), (old.parameters, new.parameters))

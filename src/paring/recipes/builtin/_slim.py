@@ -1,0 +1,87 @@
+"""Structured pruning: whole channels go until so many MACs are left, and the float network teaches the smaller one.
+
+Channels by the loss's change to first order: Molchanov, Mallya, Tyree, Frosio, Kautz, "Importance estimation for neural
+network pruning", CVPR 2019, arXiv 1906.10771. Distillation: Hinton, Vinyals, Dean 2015, arXiv 1503.02531. What is left
+is an ordinary dense network, faster everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from paring.errors import ArgumentError
+from paring.recipes.run import Subject
+from paring.recipes.steps._base import Step
+from paring.recipes.steps._structure import cut, cut_branches
+
+#: How each optimizer tunes.
+_TUNING: dict[str, dict[str, Any]] = {
+    "adam": {"rate": 1e-3},
+    "sgd": {"rate": 0.05, "optimizer": "sgd", "nesterov": True, "weight_decay": 1e-4},
+}
+
+
+def slim(
+    subject: Subject,
+    *,
+    keep: float = 0.5,
+    layers: str | Sequence[str] | Mapping[str, float] | None = None,
+    spare: Sequence[str] = (),
+    score: str = "taylor",
+    rounds: int = 1,
+    branches: int = 0,
+    calibrate: int = 512,
+    epochs: int = 15,
+    rate: float | None = None,
+    optimizer: str = "adam",
+    augment: str | None = None,
+) -> list[Step]:
+    """The steps.
+
+    Args:
+        subject: the network and the data.
+        keep: share of the MACs that stays.
+        layers: pattern to the share of its channels a layer keeps, or patterns alone on layers that keep ``keep`` of
+            theirs; the share of MACs is then what comes out.
+        spare: patterns on layers that keep all their channels.
+        score: of a channel: ``taylor``, ``l1``, ``l2``, ``bn`` or ``random``.
+        rounds: cut and tune so many times, in equal ratios; one where layers are named.
+        branches: so many residual branches go first, each time the one whose loss the training images feel least; they
+            count towards the MACs. Small networks gain by it what narrow layers cannot give.
+        calibrate: training images that ``taylor`` and the choice of branches ask the loss about.
+        epochs: of tuning after each cut; 0 for none.
+        rate: of tuning; 0.001 if not given, with ``sgd`` 0.05.
+        optimizer: ``adam``, or ``sgd`` with Nesterov momentum 0.9 and weight decay 1e-4, which suits networks
+            with batch norms that are tuned for long.
+        augment: augmentation while tuning.
+
+    Raises:
+        ArgumentError: if a number cannot be.
+    """
+    if not 0 < keep <= 1:
+        raise ArgumentError("share of MACs to keep cannot be", found=keep, expected="above 0, up to 1")
+    if rounds < 1:
+        raise ArgumentError("number of rounds cannot be", found=rounds, expected="1 up")
+    if rounds > 1 and layers is not None:
+        raise ArgumentError(
+            "rounds go with a share of MACs", found=f"rounds={rounds} and layers", fix="Name no layers, or one round"
+        )
+    if branches < 0:
+        raise ArgumentError("number of branches cannot be", found=branches, expected="0 up")
+    if optimizer not in _TUNING:
+        raise ArgumentError("optimizer cannot be", found=repr(optimizer), expected=" or ".join(_TUNING))
+    settings = dict(_TUNING[optimizer])
+    if optimizer == "sgd":  # a large rate from the first step would undo what the cut has left
+        settings["warmup"] = min(100, epochs * subject.images // 1000)
+    if rate is not None:
+        settings["rate"] = rate
+    if layers is not None:
+        cuts = [cut(layers=subject.targets(layers, keep), spare=spare, score=score, calibrate=calibrate)]
+    else:
+        shares = [keep ** (number / rounds) for number in range(1, rounds + 1)]
+        of_now = rounds == 1 and not branches  # else in numbers, for a share would be one of what is left by then
+        targets = shares if of_now else [float(int(share * subject.macs)) for share in shares]
+        cuts = [cut(macs=target, spare=spare, score=score, calibrate=calibrate) for target in targets]
+    first = [cut_branches(branches, calibrate=calibrate)] if branches else []
+    return [*first, *(step for one in cuts for step in (one, *subject.tuning(epochs, augment=augment, **settings)))]

@@ -1,0 +1,41 @@
+"""XNOR-Net: layers compute with the signs of weights and inputs: one bit a weight in the file.
+
+Rastegari, Ordonez, Redmon, Farhadi, "XNOR-Net", ECCV 2016, arXiv 1603.05279, sections 3.2 and 3.3: batch norm, sign,
+binary convolution in the place of each layer. The layers that compute first and last stay real.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from paring.recipes.run import Subject
+from paring.recipes.steps._base import Step
+from paring.recipes.steps._structure import binarize
+
+
+def xnor_net(
+    subject: Subject,
+    *,
+    layers: str | Sequence[str] | None = None,
+    kind: str = "sign",
+    gradient: str = "paper",
+    epochs: int = 30,
+    rate: float = 1e-3,
+    augment: str | None = None,
+) -> list[Step]:
+    """The steps.
+
+    Args:
+        subject: the network and the data.
+        layers: patterns on the layers to work on; all but the first and the last if not given.
+        kind: ``sign`` (XNOR-Net as released), ``scaled`` (with K, as in the paper) or ``bnn`` (no alpha).
+        gradient: ``paper``, or ``released`` for the one of the authors' code.
+        epochs: of tuning; 0 for none.
+        rate: of tuning.
+        augment: augmentation while tuning.
+
+    Raises:
+        ArgumentError: if an option cannot be or a pattern matches nothing.
+    """
+    one = binarize(subject.targets(layers, kind), spare_ends=layers is None, gradient=gradient)
+    return [one, *subject.tuning(epochs, rate, augment)]

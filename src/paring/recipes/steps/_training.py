@@ -1,0 +1,147 @@
+"""The steps that train: the float network at the beginning, and tuning by its answers between the methods."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from paring.data import Dataset
+from paring.distillation import distill
+from paring.recipes.steps._base import Change, State, Step
+from paring.training import Settings, World
+from paring.training.input import Batches
+from paring.training.loop import Checkpoints, Outcome, run
+
+#: How a network without weights is trained where nothing else is said.
+FROM_SCRATCH: dict[str, Any] = {"epochs": 30, "optimizer": "adam", "rate": 2e-3, "schedule": "cosine", "batch": 128}
+
+
+def train(**settings: Any) -> Step:
+    """Train the network in hand from its fresh weights; ``settings`` are those of :class:`paring.training.Settings`.
+
+    Raises:
+        ArgumentError: on an unknown setting or one that cannot be.
+    """
+    options = {**FROM_SCRATCH, **settings}
+    Settings().changed(**options).check()
+    return Step("train", options, _train)
+
+
+def tune(
+    *,
+    epochs: int,
+    rate: float = 5e-4,
+    optimizer: str = "adam",
+    schedule: str = "cosine",
+    batch: int = 128,
+    augment: str = "none",
+    hard_weight: float = 0.5,
+    temperature: float = 2.0,
+    **settings: Any,
+) -> Step:
+    """Train the network in hand, whatever forms it has, by the labels and by the float network's answers.
+
+    Args:
+        epochs: passes over the training images.
+        rate: learning rate at the beginning.
+        optimizer: and the next three as in :class:`paring.training.Settings`.
+        schedule: of the rate.
+        batch: images per step; less where there are not so many.
+        augment: augmentation of the training images.
+        hard_weight: share of the labels in the loss, 0..1; 1 asks no teacher. See :func:`paring.distillation.distill`.
+        temperature: of the teacher's answers.
+        settings: further fields of :class:`paring.training.Settings`.
+
+    Raises:
+        ArgumentError: on an unknown setting or one that cannot be.
+    """
+    options = {
+        "epochs": epochs,
+        "rate": rate,
+        "optimizer": optimizer,
+        "schedule": schedule,
+        "batch": batch,
+        "augment": augment,
+        **settings,
+    }
+    Settings().changed(**options).check()
+    return Step("tune", {**options, "hard_weight": hard_weight, "temperature": temperature}, _tune)
+
+
+def _train(state: State, options: Mapping[str, Any]) -> Change:
+    settings = _settings(state, options)
+    outcome = run(state.network, _batches(state.train, settings), settings, **_common(state))
+    return _done(state, outcome, settings)
+
+
+def _tune(state: State, options: Mapping[str, Any]) -> Change:
+    rest = {name: value for name, value in options.items() if name not in ("hard_weight", "temperature")}
+    settings, hard = _settings(state, rest), float(options["hard_weight"])
+    batches = _batches(state.train, settings)
+    if hard == 1:
+        outcome = run(state.network, batches, settings, **_common(state))
+    else:
+        teacher: nn.Module = state.original.to(state.device)
+        outcome = distill(
+            state.network,
+            batches,
+            settings,
+            [teacher],
+            state.train,
+            hard_weight=hard,
+            temperature=options["temperature"],
+            **_common(state),
+        )
+    return _done(state, outcome, settings)
+
+
+def _settings(state: State, options: Mapping[str, Any]) -> Settings:
+    settings = Settings().changed(**options, seed=state.step_seed())
+    return settings.changed(batch=min(settings.batch, len(state.train)))
+
+
+def _batches(data: Dataset, settings: Settings) -> Batches:
+    return Batches(
+        data.images,
+        data.labels,
+        mean=data.preparation.mean,
+        std=data.preparation.std,
+        size=settings.batch,
+        seed=settings.seed,
+        augment=settings.augment,
+        channels_last=settings.channels_last,
+    )
+
+
+def _common(state: State) -> dict[str, Any]:
+    """What every training of a recipe is given: it goes on from its folder's newest checkpoint, if there is one."""
+
+    def before(number: int) -> None:
+        for hook in (*state.hooks, *state.once):
+            hook(number)
+
+    return {
+        "folder": state.folder,
+        "classes": len(state.train.classes),
+        "resume": bool(Checkpoints(state.folder).paths()),
+        "before_step": before,
+        "world": World(state.device),
+        "keep": 1,
+        "clock": state.clock(),
+        "title": state.place,
+        "progress": state.progress,
+        "say": state.say,
+    }
+
+
+def _done(state: State, outcome: Outcome, settings: Settings) -> Change:
+    state.network.to("cpu")
+    state.original.to("cpu")
+    state.once.clear()
+    state.changed()
+    position = outcome.position
+    loss = position.last_loss if position.epoch else None
+    words = f"{settings.epochs} epochs, last mean loss {loss:.4f}" if loss is not None else f"{outcome.steps} steps"
+    return Change(words, epochs=settings.epochs, seconds=position.seconds, loss=loss)

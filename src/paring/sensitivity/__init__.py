@@ -1,0 +1,8 @@
+"""What each layer alone loses under each method. Needs torch."""
+
+from paring.sensitivity._analyze import Point as Point
+from paring.sensitivity._analyze import Sensitivity as Sensitivity
+from paring.sensitivity._analyze import sensitivity as sensitivity
+from paring.sensitivity._methods import METHODS as METHODS
+from paring.sensitivity._methods import Strength as Strength
+from paring.sensitivity._methods import read_methods as read_methods
