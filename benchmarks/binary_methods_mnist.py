@@ -83,7 +83,7 @@ def train(
         seed=seed,
         augment="none",
     )
-    optimizer = training.optimizer(network, "adam", rate=1e-3)
+    optimizer = training.optimizer(network, "adam", lr=1e-3)
     after_step = None if after is None else lambda step: after(network)
     training.fit(network, batches, optimizer, epochs=epochs, schedule="cosine", after_step=after_step, progress=False)
     network.eval()

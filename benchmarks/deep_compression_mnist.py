@@ -95,7 +95,7 @@ def one(network, args):
         threads=args.threads,
         hold_out=args.hold_out,
         commands=[command],
-        say=lambda line: print(line, file=sys.stderr, flush=True),
+        log=lambda line: print(line, file=sys.stderr, flush=True),
     )
     print(f"\n## {network}\n\n`{command}`, seed {args.seed}, {record.machine['processor']}, "
           f"{record.machine['threads']} threads, torch {record.machine['torch']}\n")  # fmt: skip

@@ -118,7 +118,7 @@ def train(
         for weight in weights if squared and step % _HOLD == 0 else ():
             weight.copy_(weight.renorm(2, 0, squared**0.5))
 
-    optimizer = torch.optim.Adam(network.parameters(), given.rate, fused=True)
+    optimizer = torch.optim.Adam(network.parameters(), given.lr, fused=True)
     stepper = training.Stepper(network, loss, optimizer, precision=given.precision)
     position = training.fit(
         network, digits, optimizer, epochs=epochs, schedule="cosine", stepper=stepper, after_step=hold, progress=False
@@ -231,7 +231,7 @@ def main() -> None:
     parser.add_argument("--teacher-units", type=int, default=1200)
     parser.add_argument("--student-units", type=int, default=800)
     parser.add_argument("--batch", type=int, default=256)
-    parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--precision", default="bf16", help="of the hidden layers while they train: bf16 or fp32")
     parser.add_argument("--jitter", type=int, default=2, help="pixels, of the teacher's digits")
     parser.add_argument("--dropout", type=float, nargs=2, default=[0.1, 0.3], help="of pixels and of hidden units")

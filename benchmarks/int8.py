@@ -31,7 +31,7 @@ from paring import container, data, zoo
 from paring.capture import capture, norm_statistics
 from paring.graph import Graph, fold_scale_shift
 from paring.image import Preparation
-from paring.methods.integer import answer_noise, mixed_widths, quantize
+from paring.methods.integer import mixed_widths, output_noise, quantize
 from paring.runtime import Engine
 
 CIFAR = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
@@ -104,7 +104,7 @@ def mobilenet(asked: argparse.Namespace) -> None:
     ways = {
         "int8": lambda: quantize(graph, images, tuning_images=CALIBRATE).graph,
         "int8, three layers' sums in float": lambda: (
-            quantize(graph, images, tuning_images=CALIBRATE, float_sums=3).graph
+            quantize(graph, images, tuning_images=CALIBRATE, float_outputs=3).graph
         ),
         "int8, one scale a weight, DFQ without data": lambda: quantize(folded, **dfq).graph,
         "4-bit weights, a tenth 8, GPTQ": lambda: few_bits(0.1),
@@ -114,7 +114,7 @@ def mobilenet(asked: argparse.Namespace) -> None:
     scored = np.ascontiguousarray(x[CALIBRATE:].transpose(0, 2, 3, 1))
     title = f"MobileNetV2, {CALIBRATE} photographs to calibrate, {len(scored)} others to score"
     rows(title, graph, ways, scored, np.array(labels)[CALIBRATE:], 1000, asked)
-    noise = answer_noise(quantize(graph, images[:32]).plan, images[:8])
+    noise = output_noise(quantize(graph, images[:32]).plan, images[:8])
     whole = sum(noise.values())
     worst = sorted(noise, key=lambda name: -noise[name])[:5]
     shares = ", ".join(f"{name} {noise[name] / whole:.0%}" for name in worst)

@@ -13,7 +13,7 @@ import numpy as np
 
 from paring.cli.measure._latency import alternate
 from paring.forms import Dense, Integer
-from paring.graph import Codes, Graph, Node
+from paring.graph import Graph, Node, QuantParams
 from paring.runtime import Engine, info
 
 #: Name to (input shape, weight shape, attributes).
@@ -34,7 +34,7 @@ def graphs(shape, weight_shape, attrs):
     weight = random.normal(size=weight_shape).astype(np.float32) / np.sqrt(np.prod(weight_shape[1:]))
     rows = np.abs(weight).reshape(len(weight), -1).max(1)
     real = Graph({"x": shape}, [Node("y", kind, ("x",), attrs, {"weight": "w"})], ("y",), {"w": Dense(weight)})
-    codes = Codes(0.03, 128).attrs()
+    codes = QuantParams(0.03, 128).attrs()
     nodes = [
         Node("q", "quantize", ("x",), codes),
         Node("n", f"integer_{kind}", ("q",), {**attrs, **codes}, {"weight": "w"}),

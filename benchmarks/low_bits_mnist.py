@@ -50,7 +50,7 @@ def train(network: nn.Module, source: data.Dataset, epochs: int, seed: int) -> N
         seed=seed,
         augment="none",
     )
-    optimizer = training.optimizer(network, "adam", rate=1e-3)
+    optimizer = training.optimizer(network, "adam", lr=1e-3)
     training.fit(network, batches, optimizer, epochs=epochs, schedule="cosine", progress=False)
     network.eval()
 
@@ -71,7 +71,7 @@ def power_of_two(network: nn.Module, source: data.Dataset, epochs: int, seed: in
     """INQ, a quarter more at a time; nothing is left to train behind the last portion."""
     parts = len(PORTIONS) - 1
     for step, portion in enumerate(PORTIONS):
-        methods.quantize_incrementally(network, {"*": bits}, portion)
+        methods.inq_freeze(network, {"*": bits}, portion)
         share = epochs // parts + (step < epochs % parts)
         if portion < 1 and share:
             train(network, source, share, seed + step)
@@ -140,9 +140,9 @@ def main() -> int:
         method(tuned, source, asked.epochs, asked.seed + 1)
         seconds = time.perf_counter() - began
         error, engine, size = score(tuned, test, path)
-        rate = _rate(floats[name], size)
+        ratio = _rate(floats[name], size)
         print(
-            f"| {name} | {label} | {size:,} | {rate:.1f} | {before:.2f} | {error:.2f} | {engine:.2f} | {seconds:.0f} |",
+            f"| {name} | {label} | {size:,} | {ratio:.1f} | {before:.2f} | {error:.2f} | {engine:.2f} | {seconds:.0f}|",
             flush=True,
         )
     return 0

@@ -161,7 +161,7 @@ def measure(network: nn.Module, sets: Any, stages: list[Stage], tuning: s.Step |
 
 def chain(network: nn.Module, sets: Any, steps: Stage, folder: Path) -> Any:
     there = (folder / "recipe.json").exists()
-    return compress(network, sets, folder, steps, resume=there, say=lambda line: None, progress=False)
+    return compress(network, sets, folder, steps, resume=there, log=lambda line: None, progress=False)
 
 
 def table(title: str, rows: Mapping[str, dict[str, Any]], told: str) -> str:
@@ -211,7 +211,7 @@ def main() -> int:
         ENDS[:] = [names[0], names[-1]]
         faster: dict[str, Any] = {"precision": "bf16", "channels_last": True} if which == "resnet20" else {}
         augment = "cifar" if which == "resnet20" else "none"
-        usual: dict[str, Any] = {"epochs": asked.tune_epochs, "rate": 5e-4, "augment": augment}
+        usual: dict[str, Any] = {"epochs": asked.tune_epochs, "lr": 5e-4, "augment": augment}
         steps = asked.tune_epochs * (asked.tune_images // 128)
         listed = both(dict.fromkeys(names[1:-1]), steps)
         for name, stages in listed.items():

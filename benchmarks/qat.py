@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="folder with cifar10/ and weights/")
     parser.add_argument("--bits", nargs="+", default=["4x4", "3x3", "2x4", "2x2"], metavar="WxA")
     parser.add_argument("--steps", type=int, default=390)
-    parser.add_argument("--rate", type=float, default=2e-4)
+    parser.add_argument("--lr", type=float, default=2e-4)
     parser.add_argument("--norm-delay", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--test", type=int, default=10_000, help="test images; fewer to try the script out")
@@ -79,7 +79,7 @@ def main() -> None:
         )
         before = float((scores(made.graph, x, asked.threads).argmax(1) == test.labels).mean())
         aware = quantization_aware(made, norm_delay=asked.norm_delay)
-        optimizer = torch.optim.Adam([p for p in aware.parameters() if p.requires_grad], asked.rate)
+        optimizer = torch.optim.Adam([p for p in aware.parameters() if p.requires_grad], asked.lr)
         epochs, began = -(-asked.steps // len(batches)), time.perf_counter()
         training.fit(aware, batches, optimizer, epochs=epochs, steps=asked.steps, schedule="cosine", progress=False)
         seconds = time.perf_counter() - began

@@ -60,7 +60,7 @@ class CropAndFlip:
             yield batch._replace(images=picked.permute(0, 3, 1, 2).contiguous())
 
 
-def say(line=""):
+def log(line=""):
     print(line, flush=True)
 
 
@@ -81,20 +81,20 @@ def report(team, test, names, tops):
     labels = test.labels
     alone = probabilities(team.generalist, x)
     base = alone.argmax(1).numpy()
-    say(f"\nGeneralist: {percent(np.mean(base == labels))} of {len(labels):,} test images.\n")
-    say("| specialist | classes | test images | generalist, among these classes | specialist | dustbin correction |")
-    say("|---|---|---|---|---|---|")
+    log(f"\nGeneralist: {percent(np.mean(base == labels))} of {len(labels):,} test images.\n")
+    log("| specialist | classes | test images | generalist, among these classes | specialist | dustbin correction |")
+    log("|---|---|---|---|---|---|")
     for number, member in enumerate(team.members, 1):
         mine = np.isin(labels, member.classes)
         answers = member.probabilities(x[torch.from_numpy(mine)])[:, :-1]
         own = np.asarray(member.classes)[answers.argmax(1).numpy()]
-        say(
+        log(
             f"| {number} | {', '.join(names[c] for c in member.classes)} | {mine.sum():,} "
             f"| {percent(conditional_accuracy(alone, labels, member.classes))} "
             f"| {percent(np.mean(own == labels[mine]))} | {member.correction:+.3f} |"
         )
-    say("\n| | accuracy | gain | put right | put wrong | specialists run per image |")
-    say("|---|---|---|---|---|---|")
+    log("\n| | accuracy | gain | put right | put wrong | specialists run per image |")
+    log("|---|---|---|---|---|---|")
     gains, changes = {}, {}
     for top in tops:
         found = team.answers(x, top=top)
@@ -102,14 +102,14 @@ def report(team, test, names, tops):
         right, wrong = np.sum((base != labels) & (found == labels)), np.sum((base == labels) & (found != labels))
         changes[top] = int(right), int(wrong)
         gains[top] = np.mean(found == labels) - np.mean(base == labels)
-        say(
+        log(
             f"| top {top} | {percent(np.mean(found == labels))} | {100 * gains[top]:+.2f} points | {right} | {wrong} "
             f"| {float(active):.2f} |"
         )
     plain, (right, wrong) = gains[tops[0]], changes[tops[0]]
     chance = 100 * np.sqrt(right + wrong) / len(labels)  # of a difference of two counts
     word = "Gain" if plain > 0 else "No gain"
-    say(
+    log(
         f"\n{word} with n = {tops[0]}: {100 * plain:+.2f} points; coin tosses would give 0 with deviation {chance:.2f}."
     )
 
@@ -122,7 +122,7 @@ def main():
     parser.add_argument("--overlap", type=int, default=1, help="classes each takes on top of its own")
     parser.add_argument("--temperature", type=float, default=3.0, help="of the predictions that are clustered")
     parser.add_argument("--epochs", type=int, default=2)
-    parser.add_argument("--rate", type=float, default=0.01)
+    parser.add_argument("--lr", type=float, default=0.01)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--limit", type=int, help="only so many training and test images, to try the script")
@@ -135,24 +135,24 @@ def main():
     torch.set_num_threads(args.threads)
     folder = Path(args.run)
     folder.mkdir(parents=True, exist_ok=True)
-    say(f"`{shlex.join(['python', *sys.argv])}`, torch {torch.__version__}, {args.threads} threads, seed {args.seed}\n")
+    log(f"`{shlex.join(['python', *sys.argv])}`, torch {torch.__version__}, {args.threads} threads, seed {args.seed}\n")
 
     network = zoo.create("resnet20").eval()
     zoo.load_weights(network, Path(args.data) / "weights" / "resnet20_cifar10.safetensors")
     where = f"parquet:{Path(args.data) / 'cifar10'}"
     train = data.load(where, "train", mean=MEAN, std=STD, limit=args.limit)
     test = data.load(where, "test", mean=MEAN, std=STD, limit=args.limit)
-    say(f"{len(train):,} training and {len(test):,} test images, {time.perf_counter() - began:.0f} s to read")
+    log(f"{len(train):,} training and {len(test):,} test images, {time.perf_counter() - began:.0f} s to read")
 
     covariance = covariance_of(network, train, folder, args.temperature)
     clusters = cluster_classes(covariance, args.count, overlap=args.overlap, seed=args.seed)
     seconds = time.perf_counter() - began
-    say(f"clusters of the predictions' covariance, training images, T = {args.temperature:g}, {seconds:.0f} s:\n")
+    log(f"clusters of the predictions' covariance, training images, T = {args.temperature:g}, {seconds:.0f} s:\n")
     for line in covariance_lines(covariance, clusters, train.classes):
-        say(f"    {line}")
+        log(f"    {line}")
     picture = Path(args.picture) if args.picture else folder / "clusters.svg"
     write_atomic(picture, covariance_svg(covariance, clusters, train.classes).encode())
-    say(f"\ndrawn in {picture}; fine-tuning, {args.epochs} epochs each, crops and flips:\n")
+    log(f"\ndrawn in {picture}; fine-tuning, {args.epochs} epochs each, crops and flips:\n")
 
     team = specialists(
         network,
@@ -160,13 +160,13 @@ def main():
         folder,
         classes=clusters,
         epochs=args.epochs,
-        rate=args.rate,
+        lr=args.lr,
         through=CropAndFlip,
         seed=args.seed,
-        say=lambda line: say(f"    {line}"),
+        log=lambda line: log(f"    {line}"),
     )
     report(team, test, train.classes, args.top)
-    say(f"\n{time.perf_counter() - began:.0f} s in all.")
+    log(f"\n{time.perf_counter() - began:.0f} s in all.")
 
 
 if __name__ == "__main__":

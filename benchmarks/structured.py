@@ -46,7 +46,7 @@ CIFAR10 = Preparation(32, 32, 3, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 SETTINGS = training.Settings(
     epochs=20,
     batch=128,
-    rate=0.05,
+    lr=0.05,
     nesterov=True,
     weight_decay=1e-4,
     schedule="cosine",
@@ -105,7 +105,7 @@ def accuracy(args: argparse.Namespace) -> bool:
     else:
         whole, bare = score(teacher), score(small.network)
         known.write_text(json.dumps([whole, bare]))
-    settings = SETTINGS.changed(epochs=args.epochs, rate=args.rate, seed=args.seed)
+    settings = SETTINGS.changed(epochs=args.epochs, lr=args.lr, seed=args.seed)
     batches = training.Batches(
         train.images,
         train.labels,
@@ -132,7 +132,7 @@ def accuracy(args: argparse.Namespace) -> bool:
         resume=bool(training.Checkpoints(folder).paths()),
         about={"network": "resnet20, cut", "data": "CIFAR-10"},
         title="tuning",
-        say=partial(print, file=sys.stderr),
+        log=partial(print, file=sys.stderr),
     )
     for entry in outcome.history:
         right = 100 * (1 - entry["score"]["error"])
@@ -275,7 +275,7 @@ def main() -> int:
     parser.add_argument("--branches", type=int, default=3, help="residual branches to remove")
     parser.add_argument("--keep", type=float, default=0.5, help="share of the MACs that stays")
     parser.add_argument("--epochs", type=int, default=SETTINGS.epochs)
-    parser.add_argument("--rate", type=float, default=SETTINGS.rate)
+    parser.add_argument("--lr", type=float, default=SETTINGS.lr)
     parser.add_argument("--until", type=int, help="stop after so many epochs in all; the same call without it goes on")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))

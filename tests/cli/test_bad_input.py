@@ -213,7 +213,7 @@ def test_one_error_of_several_processes(paring, pare, idx_folder, tmp_path, monk
         assert "paring compress: is the work of one process; found 2 processes" in err
         assert err.startswith("error: process 1: " if number == "1" else "error: paring compress")
     assert slept == [_main._PATIENCE]
-    diverging = ("train", "lenet_300_100", "--data", f"mnist:{idx_folder}", "--optimizer", "sgd", "--rate", 1e30)
+    diverging = ("train", "lenet_300_100", "--data", f"mnist:{idx_folder}", "--optimizer", "sgd", "--lr", 1e30)
     monkeypatch.delenv("WORLD_SIZE")  # in this one process; its own idea of its rank decides what is said
     monkeypatch.setattr(_main, "rank", lambda: 1)
     code, _, err = paring(*diverging, "--out", tmp_path / "x.safetensors")

@@ -212,7 +212,7 @@ def test_training_on_cached_logits_is_training_on_the_teacher(tmp_path):
         student = network(3)
         mean_std = {"mean": data.preparation.mean, "std": data.preparation.std}
         source = training.Batches(data.images, data.labels, size=16, seed=5, **mean_std)
-        optimizer = training.optimizer(student.parameters(), "sgd", rate=0.05)
+        optimizer = training.optimizer(student.parameters(), "sgd", lr=0.05)
         loss = distillation(taught, 3.0, 0.8)
         training.fit(student, source, optimizer, epochs=2, loss=loss, progress=False)
         found.append(torch.cat([p.detach().flatten() for p in student.parameters()]))

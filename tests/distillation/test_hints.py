@@ -122,7 +122,7 @@ def small_set(count=48):
 
 def test_a_run_trains_the_regressor_keeps_it_and_resumes_to_the_same_bits(tmp_path):
     data, teacher = small_set(), network(3, 2)
-    settings = training.Settings(epochs=2, batch=16, optimizer="adam", rate=0.01, seed=4)
+    settings = training.Settings(epochs=2, batch=16, optimizer="adam", lr=0.01, seed=4)
     source = training.Batches(data.images, data.labels, size=16, seed=4)
     images = torch.from_numpy(data.prepared(0, 2).transpose(0, 3, 1, 2).copy())
     found = []

@@ -213,7 +213,7 @@ def digits(count=96, seed=0):
 
 def fitted(student, loss, epochs=3):
     source = training.Batches(*digits(), size=16, seed=3)
-    optimizer = training.optimizer(student.parameters(), "adam", rate=0.01)
+    optimizer = training.optimizer(student.parameters(), "adam", lr=0.01)
     training.fit(student, source, optimizer, epochs=epochs, loss=loss, progress=False)
     return student
 

@@ -28,7 +28,7 @@ def source(data, **changes):
     return training.Batches(data.images, data.labels, mean=HERE.mean, std=HERE.std, size=16, seed=2, **changes)
 
 
-SETTINGS = training.Settings(epochs=1, batch=16, optimizer="adam", rate=0.01, seed=2)
+SETTINGS = training.Settings(epochs=1, batch=16, optimizer="adam", lr=0.01, seed=2)
 
 
 def test_a_teacher_with_its_own_normalization_sees_what_it_was_trained_on():

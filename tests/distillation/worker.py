@@ -85,7 +85,7 @@ def recipe(folder, world):
     data, student = dataset(64), teacher(3)
     mean_std = {"mean": data.preparation.mean, "std": data.preparation.std}
     source = training.Batches(data.images, data.labels, size=16, seed=5, **mean_std)
-    plan = training.Settings(epochs=2, batch=16, rate=0.02, seed=5)
+    plan = training.Settings(epochs=2, batch=16, lr=0.02, seed=5)
     distill(
         student, source, plan, [teacher(1)], data, folder=folder / "run", cache=folder / "r.safetensors", world=world,
         progress=False,

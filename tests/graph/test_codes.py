@@ -7,9 +7,9 @@ import pytest
 
 from paring.errors import GraphError
 from paring.forms import Codebook, Dense, Integer
-from paring.graph import Codes, Graph, Node, cost
+from paring.graph import Graph, Node, QuantParams, cost
 
-X, Y = Codes(0.02, 128), Codes(0.05, 3, 4)
+X, Y = QuantParams(0.02, 128), QuantParams(0.05, 3, 4)
 
 
 def layer(name, op, source, codes, **attrs):
@@ -68,7 +68,7 @@ def without(weight, form):
 def big_layer(inputs):
     weights = {"fc.weight": Integer(np.ones((1, inputs), int), [0.01])}
     nodes = [
-        Node("q", "quantize", ("x",), Codes(1.0, 0).attrs()),
+        Node("q", "quantize", ("x",), QuantParams(1.0, 0).attrs()),
         Node("fc", "integer_linear", ("q",), X.attrs(), {"weight": "fc.weight"}),
         Node("y", "dequantize", ("fc",)),
     ]
@@ -78,7 +78,7 @@ def big_layer(inputs):
 def looked_up(values, bits=8):
     nodes = [
         Node("q", "quantize", ("x",), X.attrs()),
-        Node("l", "lookup", ("q",), Codes(0.1, 0, bits).attrs(), {"table": "t"}),
+        Node("l", "lookup", ("q",), QuantParams(0.1, 0, bits).attrs(), {"table": "t"}),
         Node("y", "dequantize", ("l",)),
     ]
     return Graph({"x": (4,)}, nodes, ("y",), {"t": Dense(np.asarray(values, np.float32))})

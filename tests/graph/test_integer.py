@@ -8,7 +8,7 @@ import pytest
 
 from paring.errors import ArgumentError
 from paring.graph import (
-    Codes,
+    QuantParams,
     dequantize,
     integer_bias,
     least_scales,
@@ -55,7 +55,13 @@ def test_the_judge_rounds_as_the_processor_does():
 
 def test_quantize_is_one_division_and_one_rounding():
     rng = np.random.default_rng(1)
-    for codes in (Codes(0.5, 3, 4), Codes(0.1, 128), Codes(0.037, 0), Codes(3e-7, 255), Codes(0.01, 1, 2)):
+    for codes in (
+        QuantParams(0.5, 3, 4),
+        QuantParams(0.1, 128),
+        QuantParams(0.037, 0),
+        QuantParams(3e-7, 255),
+        QuantParams(0.01, 1, 2),
+    ):
         x = (rng.normal(size=300) * codes.scale * 60).astype(np.float32)
         x[:8] = codes.scale * np.array([0.5, 1.5, 2.5, -0.5, -1.5, 1e6, -1e6, 1e30], np.float32)
         expected = [
@@ -73,7 +79,7 @@ def test_quantize_is_one_division_and_one_rounding():
 
 def test_not_a_number_is_code_zero_and_infinity_saturates():
     np.testing.assert_array_equal(
-        quantize(np.array([np.nan, np.inf, -np.inf], np.float32), Codes(0.1, 7, 5)), [0, 31, 0]
+        quantize(np.array([np.nan, np.inf, -np.inf], np.float32), QuantParams(0.1, 7, 5)), [0, 31, 0]
     )
 
 
@@ -125,7 +131,7 @@ def test_least_scales_are_just_large_enough():
 
 
 def test_examples_of_the_document():
-    codes = Codes(0.5, 3, 4)
+    codes = QuantParams(0.5, 3, 4)
     np.testing.assert_array_equal(quantize(np.array([0.25, 0.75, 7.0, -9.0], np.float32), codes), [3, 5, 15, 0])
     assert dequantize(np.uint8([15]), codes) == 6.0
     m = multipliers(0.5, np.float32([0.25]), 0.75)
@@ -133,7 +139,7 @@ def test_examples_of_the_document():
     assert integer_bias(np.float32([0.3]), 0.5, np.float32([0.25])) == 2
     assert requantize(np.array([3]), m, 10, 0, 255) == 10
     assert round(Fraction(3) * Fraction(float(m[0]))) + 10 == 11
-    a, b, y = Codes(0.1, 0), Codes(0.2, 128), Codes(0.25, 100)
+    a, b, y = QuantParams(0.1, 0), QuantParams(0.2, 128), QuantParams(0.25, 100)
     m_a, m_b = multiplier(a.scale, y.scale), multiplier(b.scale, y.scale)
     assert (float(m_a), float(m_b)) == (0.4000000059604645, 0.800000011920929)
     total = np.float32(7) * m_a + np.float32(1) * m_b
@@ -146,14 +152,14 @@ def test_examples_of_the_document():
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda: Codes(0.0, 0), "scale"),
-        (lambda: Codes(float("nan"), 0), "scale"),
-        (lambda: Codes(1e38, 0), "scale"),
-        (lambda: Codes(1.0, 256), "zero point"),
-        (lambda: Codes(1.0, 16, 4), "zero point"),
-        (lambda: Codes(1.0, 0, 9), "width"),
-        (lambda: Codes(1.0, 0, 1), "width"),
-        (lambda: Codes.of({"scale": 0.1, "zero_point": 0, "bits": 8}), "float32"),
+        (lambda: QuantParams(0.0, 0), "scale"),
+        (lambda: QuantParams(float("nan"), 0), "scale"),
+        (lambda: QuantParams(1e38, 0), "scale"),
+        (lambda: QuantParams(1.0, 256), "zero point"),
+        (lambda: QuantParams(1.0, 16, 4), "zero point"),
+        (lambda: QuantParams(1.0, 0, 9), "width"),
+        (lambda: QuantParams(1.0, 0, 1), "width"),
+        (lambda: QuantParams.of({"scale": 0.1, "zero_point": 0, "bits": 8}), "float32"),
         (lambda: multiplier(2.0**90, 2.0**-90), "far apart"),
         (lambda: multipliers(2.0**-90, np.float32([1, 2.0**-60]), 1.0), "far apart"),
         (lambda: integer_bias(np.float32([np.nan]), 1.0, np.float32([1])), "bias"),

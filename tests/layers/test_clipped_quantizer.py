@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from paring.errors import ArgumentError
-from paring.graph import Codes, dequantize, quantize
+from paring.graph import QuantParams, dequantize, quantize
 from paring.layers import ClippedQuantizer
 
 F32 = np.float32
@@ -58,7 +58,7 @@ def test_worked_numbers():
 def test_it_is_the_operators_bit_for_bit(bits, high):
     with np.errstate(over="ignore"):
         x = F32(high) * hard_inputs(2**bits - 1)
-    codes = Codes(high / (2**bits - 1), 0, bits)
+    codes = QuantParams(high / (2**bits - 1), 0, bits)
     with torch.no_grad():
         y = ClippedQuantizer(bits, high)(torch.from_numpy(x)).numpy()
     wanted = dequantize(quantize(x, codes), codes)

@@ -44,7 +44,7 @@ class Case(NamedTuple):
 
 def portions(network, *steps):
     for portion in steps:
-        methods.quantize_incrementally(network, {"layer": 4}, portion)
+        methods.inq_freeze(network, {"layer": 4}, portion)
 
 
 CASES = {

@@ -133,7 +133,7 @@ def test_fine_tuning_and_the_file(tmp_path):
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, 2))
     methods.hash_weights(net, {"*": 1 / 4})
-    settings = training.Settings(epochs=2, batch=16, rate=0.05)
+    settings = training.Settings(epochs=2, batch=16, lr=0.05)
     batches = training.Batches(images, labels, size=16)
     outcome = training.run(net, batches, settings, folder=tmp_path, progress=False)
     assert outcome.steps == 8

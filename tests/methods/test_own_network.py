@@ -106,7 +106,7 @@ FORMS = {
     "binarize_weights": lambda n: methods.binarize_weights(n, {"*": "paper"}),
     "dorefa": lambda n: methods.dorefa(n, dict.fromkeys(UNTIED, 4)),
     "quantize_incrementally": lambda n: [
-        methods.quantize_incrementally(n, dict.fromkeys(UNTIED, 4), portion) for portion in (0.5, 1.0)
+        methods.inq_freeze(n, dict.fromkeys(UNTIED, 4), portion) for portion in (0.5, 1.0)
     ],
     "product_quantize": lambda n: methods.product_quantize(n, dict.fromkeys(UNTIED, (4, 8))),
     "hash_weights": lambda n: methods.hash_weights(n, dict.fromkeys(UNTIED, 0.25)),
@@ -114,7 +114,7 @@ FORMS = {
 #: Of these, what leaves a tied weight alone because another trained tensor takes its place, with what it says.
 TIED = {
     "dorefa": lambda n: methods.dorefa(n, {"again": 4}),
-    "quantize_incrementally": lambda n: methods.quantize_incrementally(n, {"again": 4}),
+    "quantize_incrementally": lambda n: methods.inq_freeze(n, {"again": 4}),
     "product_quantize": lambda n: methods.product_quantize(n, {"again": (4, 8)}),
     "hash_weights": lambda n: methods.hash_weights(n, {"again": 0.25}),
     "factorize": lambda n: methods.factorize(n, {"again": 4}, by="rank"),
@@ -206,7 +206,7 @@ def test_what_never_computes_is_said_where_answers_are_needed():
         lambda n, p: methods.binarize_weights(n, {p: "paper"}),
         lambda n, p: methods.binarize(n, {p: "scaled"}),
         lambda n, p: methods.dorefa(n, {p: 4}),
-        lambda n, p: methods.quantize_incrementally(n, {p: 4}),
+        lambda n, p: methods.inq_freeze(n, {p: 4}),
         lambda n, p: methods.product_quantize(n, {p: (4, 8)}),
         lambda n, p: methods.hash_weights(n, {p: 0.25}),
         lambda n, p: methods.factorize(n, {p: 0.5}),
@@ -315,7 +315,7 @@ class Few:
 
 
 def test_a_training_with_forms_goes_on_to_the_same_bits(tmp_path):
-    settings = training.Settings(epochs=2, batch=8, rate=0.01)
+    settings = training.Settings(epochs=2, batch=8, lr=0.01)
     made = []
     for until in (None, 1):
         network = own_network()

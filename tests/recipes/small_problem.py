@@ -36,12 +36,12 @@ class Small(nn.Module):
 
 
 def settings(**changes):
-    phase = Phase(epochs=3, rate=5e-3, batch=16, augment="light")
+    phase = Phase(epochs=3, lr=5e-3, batch=16, augment="light")
     base = Settings(
         train=phase,
-        prune=Phase(epochs=3, rate=5e-3, schedule="constant", batch=16, distill=0.5),
-        retrain=Phase(epochs=2, rate=5e-3, batch=16, optimizer="sgd"),
-        tune=Phase(epochs=2, rate=1e-3, batch=16),
+        prune=Phase(epochs=3, lr=5e-3, schedule="constant", batch=16, distill=0.5),
+        retrain=Phase(epochs=2, lr=5e-3, batch=16, optimizer="sgd"),
+        tune=Phase(epochs=2, lr=1e-3, batch=16),
         keep=0.2,
         keep_layers={"conv1": 0.5},
         rounds=7,

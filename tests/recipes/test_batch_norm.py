@@ -41,7 +41,7 @@ def restored(path):
 
 def test_the_file_answers_as_the_trained_network_with_its_running_statistics(tmp_path):
     small = settings(centroid_layers={})
-    record = deep_compression(Normed, sets(), tmp_path / "run", settings=small, output=tmp_path / "n.pare", say=str)
+    record = deep_compression(Normed, sets(), tmp_path / "run", settings=small, output=tmp_path / "n.pare", log=str)
     trained = restored(tmp_path / "run" / "5-tune.safetensors")
     assert abs(trained.bn1.running_mean).max() > 0.01  # not those of a fresh network
     test = sets()[1]
@@ -62,7 +62,7 @@ def test_what_no_file_can_hold_is_refused_before_anything_is_trained(tmp_path):
             sets(),
             tmp_path / "run",
             settings=settings(keep_layers={}),
-            say=said.append,
+            log=said.append,
         )
     assert not said
     assert not (tmp_path / "run").exists()

@@ -152,7 +152,7 @@ def lenet_report() -> Report:
         ),
         settings=(
             Facts("The whole recipe", (("keep", "0.08"), ("rounds", "2"))),
-            Facts("Train", (("epochs", "20"), ("optimizer", "sgd"), ("rate", "0.01"))),
+            Facts("Train", (("epochs", "20"), ("optimizer", "sgd"), ("lr", "0.01"))),
             Facts("Retrain", (("epochs", "12"), ("optimizer", "sgd"), ("distill", "0.7"))),
         ),
         commands=("paring train lenet5-caffe --data mnist:DATA --seed 1", "paring compress lenet5.ckpt --report"),

@@ -40,7 +40,7 @@ def made(tmp_path_factory):
         test_set="mnist test",
         test_images=10_000,
         settings={
-            "train": {"epochs": 10, "rate": 0.002, "batch": 128, "optimizer": "adam"},
+            "train": {"epochs": 10, "lr": 0.002, "batch": 128, "optimizer": "adam"},
             "keep": {"fc1": 0.08},
             "bits": 5,
             "budget": None,
@@ -98,7 +98,7 @@ def test_the_run_adds_stages_errors_and_the_weights_before(made):
     assert facts["Seed"] == "3"
     whole, train = report.settings
     assert dict(whole.rows) == {"keep fc1": "0.08", "bits": "5"}
-    assert (train.title, dict(train.rows)["rate"]) == ("Train", "0.002")
+    assert (train.title, dict(train.rows)["lr"]) == ("Train", "0.002")
     assert report.commands == ("paring compress lenet_5_caffe --seed 3",)
 
 

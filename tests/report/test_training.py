@@ -15,7 +15,7 @@ def run(epochs=12, **changes):
             "epoch": e,
             "step": 100 * e,
             "train_loss": 2.0 / e,
-            "rate": 0.1,
+            "lr": 0.1,
             "seconds": 3.0 * e,
             "images_per_second": 1234.0,
             "score": {"error": 0.5 / e + (e == epochs) * 0.01, "loss": 2.2 / e},
@@ -23,7 +23,7 @@ def run(epochs=12, **changes):
         for e in range(1, epochs + 1)
     ]
     about = {"network": "<b>net</b>", "data": "mnist5k", "test set": "mnist5k", "test images": 1000, "command": "x --y"}
-    return Training("net", {"rate": 0.1, "milestones": [0.5, 0.75]}, about, history, done=True, **changes)
+    return Training("net", {"lr": 0.1, "milestones": [0.5, 0.75]}, about, history, done=True, **changes)
 
 
 def lines(page):
@@ -38,9 +38,9 @@ def lines(page):
 
 def test_the_page_shows_every_epoch_where_it_belongs():
     page = render_training(run())
-    loss, error, rate = lines(page)
+    loss, error, lr = lines(page)
     assert set(loss) == {"before", "after"}
-    assert len(loss["before"]) == len(error["after"]) == len(rate["after"]) == 12
+    assert len(loss["before"]) == len(error["after"]) == len(lr["after"]) == 12
     assert loss["before"][0][0] == pytest.approx(320 / 12, abs=0.1)
     assert loss["before"][-1][0] == pytest.approx(320)
     heights = [y for _, y in loss["before"]]

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from paring.forms import Dense, Integer
-from paring.graph import Codes, Graph, Node
+from paring.graph import Graph, Node, QuantParams
 from tests.runtime.cases import rand
 
-U8, SIGNED, NIBBLE, TWO = Codes(0.03, 0), Codes(0.04, 131), Codes(0.2, 5, 4), Codes(0.7, 1, 2)
+U8, SIGNED, NIBBLE, TWO = QuantParams(0.03, 0), QuantParams(0.04, 131), QuantParams(0.2, 5, 4), QuantParams(0.7, 1, 2)
 
 
 def codes_of(seed, shape, codes):

@@ -38,7 +38,7 @@ def lenet_curve(folder, world):
     torch.manual_seed(0)
     net, losses = zoo.create("lenet_5_caffe"), []
     source = training.Batches(*digits(320, side=28), size=32, seed=1, augment="light")
-    plan = training.Settings(epochs=5, batch=32, rate=0.02, clip=1.0, warmup=5, seed=1)
+    plan = training.Settings(epochs=5, batch=32, lr=0.02, clip=1.0, warmup=5, seed=1)
     training.run(net, source, plan, folder=folder / "lenet", world=world, progress=False, log_every=1)
     if world.main:
         lines = map(json.loads, (folder / "lenet" / "log.jsonl").read_text().splitlines())
@@ -51,7 +51,7 @@ def normalized(folder, world):
     net = Unused(network())
     net[4].p = 0.0  # dropout draws for each slice on its own
     # Not Adam: a bias before a normalization has no gradient but rounding, which Adam would blow up to full steps.
-    plan = settings(mixup=0.4, average=0.9, nesterov=True, weight_decay=1e-3)
+    plan = settings(mixup=0.4, ema=0.9, nesterov=True, weight_decay=1e-3)
     outcome = training.run(
         net, batches(), plan, folder=folder / "bn", world=world, progress=False, classes=3,
         evaluate=evaluator(dataset(53), 8),

@@ -36,7 +36,7 @@ def batches(**changes):
 
 
 def settings(**changes):
-    return training.Settings(epochs=3, batch=16, rate=0.05, seed=3).changed(**changes)
+    return training.Settings(epochs=3, batch=16, lr=0.05, seed=3).changed(**changes)
 
 
 def bytes_of(net):

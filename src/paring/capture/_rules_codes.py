@@ -16,7 +16,7 @@ from paring.capture._lower import Const, Lowering, Value, rule
 from paring.capture._program import Call, Program, Ref
 from paring.capture._rules_activations import unary
 from paring.errors import ArgumentError
-from paring.graph import Codes
+from paring.graph import QuantParams
 
 
 def rounding_to_codes(call: Call, makers: dict[Ref, Call], program: Program) -> Call | None:
@@ -59,7 +59,7 @@ def round_to_codes(low: Lowering, x: Any, scale: Any, most: int) -> Value:
     low.expect_value(x)
     scale = float(scale.tensor.detach().float()) if isinstance(scale, Const) else float(np.float32(scale))
     try:
-        codes = Codes(scale, 0, max(2, most.bit_length()))
+        codes = QuantParams(scale, 0, max(2, most.bit_length()))
     except ArgumentError as error:
         raise low.refusal(error.what, error.found, error.expected) from None
     if most == 1:

@@ -59,7 +59,7 @@ def run_deep_compression(
             coding=coding,
             threads=threads,
             commands=[as_typed()],
-            say=note,
+            log=note,
         )
     except KeyboardInterrupt:
         note(f"Its state is in {folder}; the same command with --resume goes on.")

@@ -16,7 +16,7 @@ from paring.graph._coupling import Couplings as Couplings
 from paring.graph._coupling import couplings as couplings
 from paring.graph._graph import Graph as Graph
 from paring.graph._graph import Node as Node
-from paring.graph._integer import Codes as Codes
+from paring.graph._integer import QuantParams as QuantParams
 from paring.graph._integer import dequantize as dequantize
 from paring.graph._integer import integer_bias as integer_bias
 from paring.graph._integer import least_scales as least_scales

@@ -10,7 +10,7 @@ import numpy as np
 
 from paring.errors import ArgumentError, GraphError
 from paring.forms import Form, Integer, largest_code
-from paring.graph._integer import HALF_SUM, MAX_WINDOW, Codes, integer_bias, multiplier, multipliers
+from paring.graph._integer import HALF_SUM, MAX_WINDOW, QuantParams, integer_bias, multiplier, multipliers
 from paring.graph._integer_ops import INTEGER_OPS
 
 #: Operators that move or compare numbers without computing: codes in, codes of the same kind out. A map of codes is
@@ -18,6 +18,8 @@ from paring.graph._integer_ops import INTEGER_OPS
 MOVES = frozenset(["max_pool", "flatten", "concat", "slice_channels", "channel_shuffle", "subsample", "pad"])
 
 Shapes = Mapping[str, tuple[int, ...]]
+Weights = Mapping[str, Form]
+_Sources = list[QuantParams]
 
 
 class _Node(Protocol):
@@ -37,7 +39,7 @@ class _Node(Protocol):
 
 def infer_codes(
     nodes: Sequence[_Node], outputs: Sequence[str], weights: Mapping[str, Form], shapes: Shapes
-) -> dict[str, Codes]:
+) -> dict[str, QuantParams]:
     """The values that are codes, by name; all others are floats.
 
     Args:
@@ -51,7 +53,7 @@ def infer_codes(
             concatenation stand for different numbers, a constant is out of range, a weight is not the integer form
             that the operator needs, or a sum might not fit 32 bits.
     """
-    codes: dict[str, Codes] = {}
+    codes: dict[str, QuantParams] = {}
     for node in nodes:
         made = _made(node, [codes.get(name) for name in node.inputs])
         if made is not None:
@@ -67,7 +69,7 @@ def infer_codes(
     return codes
 
 
-def _made(node: _Node, sources: list[Codes | None]) -> Codes | None:
+def _made(node: _Node, sources: list[QuantParams | None]) -> QuantParams | None:
     """What the node's value stands for; None if it is floats."""
     has_codes = [source is not None for source in sources]
     if node.op in MOVES:
@@ -87,7 +89,7 @@ def _made(node: _Node, sources: list[Codes | None]) -> Codes | None:
     if node.op == "dequantize":
         return None
     try:
-        made = Codes.of(node.attrs)
+        made = QuantParams.of(node.attrs)
     except ArgumentError as error:
         raise _error(node, error.what, error.found, error.expected) from None
     low, high = node.attrs.get("low", 0), node.attrs.get("high", made.high)
@@ -100,10 +102,12 @@ def _error(node: _Node, what: str, found: object, expected: object = None, fix: 
     return GraphError(f"{node.op}: {what}", where=node.name, found=found, expected=expected, fix=fix)
 
 
-Check = Callable[[_Node, list[Codes], Codes, Mapping[str, Form], Shapes], None]
+Check = Callable[[_Node, _Sources, QuantParams, Weights, Shapes], None]
 
 
-def _check_layer(node: _Node, sources: list[Codes], made: Codes, weights: Mapping[str, Form], shapes: Shapes) -> None:
+def _check_layer(
+    node: _Node, sources: list[QuantParams], made: QuantParams, weights: Mapping[str, Form], shapes: Shapes
+) -> None:
     weight = weights[node.weights["weight"]]
     if not isinstance(weight, Integer) or weight.axis != 0:
         raise ArgumentError("weight is not codes with scales along axis 0", found=weight, expected="an integer form")
@@ -117,12 +121,16 @@ def _check_layer(node: _Node, sources: list[Codes], made: Codes, weights: Mappin
         integer_bias(weights[node.weights["bias"]].dense(), sources[0].scale, weight.scales)
 
 
-def _check_scales(node: _Node, sources: list[Codes], made: Codes, weights: Mapping[str, Form], shapes: Shapes) -> None:
+def _check_scales(
+    node: _Node, sources: list[QuantParams], made: QuantParams, weights: Mapping[str, Form], shapes: Shapes
+) -> None:
     for source in sources:
         multiplier(source.scale, made.scale)
 
 
-def _check_mean(node: _Node, sources: list[Codes], made: Codes, weights: Mapping[str, Form], shapes: Shapes) -> None:
+def _check_mean(
+    node: _Node, sources: list[QuantParams], made: QuantParams, weights: Mapping[str, Form], shapes: Shapes
+) -> None:
     count = prod(node.attrs["kernel"] if "kernel" in node.attrs else shapes[node.inputs[0]][:2])
     if count > MAX_WINDOW:
         raise ArgumentError("window is too large", found=count, expected=f"at most {MAX_WINDOW}")
@@ -130,7 +138,9 @@ def _check_mean(node: _Node, sources: list[Codes], made: Codes, weights: Mapping
     multiplier(sources[0].scale, made.scale, count)
 
 
-def _check_table(node: _Node, sources: list[Codes], made: Codes, weights: Mapping[str, Form], shapes: Shapes) -> None:
+def _check_table(
+    node: _Node, sources: list[QuantParams], made: QuantParams, weights: Mapping[str, Form], shapes: Shapes
+) -> None:
     table = weights[node.weights["table"]].dense()
     if table.shape != (sources[0].high + 1,):
         raise ArgumentError("table does not fit the input", found=table.shape, expected=(sources[0].high + 1,))

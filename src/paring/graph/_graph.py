@@ -13,7 +13,7 @@ import numpy as np
 from paring.errors import GraphError
 from paring.forms import Dense, Form, Integer
 from paring.graph._codes import infer_codes
-from paring.graph._integer import Codes
+from paring.graph._integer import QuantParams
 from paring.graph._integer_ops import INTEGER_OPS, OPS
 
 #: Largest number of elements one value may have; no few bytes of file can ask for more memory than this.
@@ -67,7 +67,7 @@ class Graph:
         """
         return self._validated()[0]
 
-    def codes(self) -> dict[str, Codes]:
+    def codes(self) -> dict[str, QuantParams]:
         """What the values that are codes stand for, by name; all other values are floats. Validates like
         :meth:`validate`.
 
@@ -76,7 +76,7 @@ class Graph:
         """
         return self._validated()[1]
 
-    def _validated(self) -> tuple[dict[str, tuple[int, ...]], dict[str, Codes]]:
+    def _validated(self) -> tuple[dict[str, tuple[int, ...]], dict[str, QuantParams]]:
         shapes: dict[str, tuple[int, ...]] = {}
         for name, shape in self.inputs.items():
             if not shape or len(shape) > 3 or any(axis < 1 for axis in shape):

@@ -25,7 +25,7 @@ _SCALES = (2.0**-100, 2.0**100)
 
 
 @dataclass(frozen=True)
-class Codes:
+class QuantParams:
     """What the unsigned codes of an activation stand for: ``r = scale * (q - zero_point)`` (Jacob 2018, arXiv
     1712.05877, equation 1).
 
@@ -67,7 +67,7 @@ class Codes:
         return {"scale": self.scale, "zero_point": self.zero_point, "bits": self.bits}
 
     @classmethod
-    def of(cls, attrs: Mapping[str, Any]) -> Codes:
+    def of(cls, attrs: Mapping[str, Any]) -> QuantParams:
         """From a node's attributes.
 
         Raises:
@@ -79,7 +79,7 @@ class Codes:
         return codes
 
 
-def quantize(x: np.ndarray, codes: Codes) -> np.ndarray:
+def quantize(x: np.ndarray, codes: QuantParams) -> np.ndarray:
     """``q = clamp(round(x / scale) + zero_point, 0, 2**bits - 1)``; NaN gives code 0.
 
     The quotient is one float32 division (not a product with the reciprocal), rounded to an integer, ties to even.
@@ -94,7 +94,7 @@ def quantize(x: np.ndarray, codes: Codes) -> np.ndarray:
         return to_codes(np.asarray(x, np.float32) / np.float32(codes.scale), codes.zero_point, 0, codes.high)
 
 
-def dequantize(q: np.ndarray, codes: Codes) -> np.ndarray:
+def dequantize(q: np.ndarray, codes: QuantParams) -> np.ndarray:
     """``float32(q - zero_point) * scale``, one float32 product; uint8 to float32."""
     return (np.asarray(q).astype(np.int32) - codes.zero_point).astype(np.float32) * np.float32(codes.scale)
 

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from paring.errors import ArgumentError
-from paring.graph import Codes
+from paring.graph import QuantParams
 
 
 class _ClipAndRound(torch.autograd.Function):
@@ -61,7 +61,7 @@ class ClippedQuantizer(nn.Module):
         self.most = (1 << self.bits) - 1
         # a tensor where the activations are, not a number: CUDA divides by numbers through their reciprocal
         self.register_buffer("step", torch.tensor(high / self.most, dtype=torch.float32), persistent=False)
-        Codes(float(self.step), 0, max(self.bits, 2))  # refuses a scale no operator takes
+        QuantParams(float(self.step), 0, max(self.bits, 2))  # refuses a scale no operator takes
 
     def forward(self, x: Tensor) -> Tensor:
         """The rounded activation."""

@@ -46,7 +46,7 @@ from paring.methods.integer._moments import normals as normals
 from paring.methods.integer._observers import OBSERVERS as OBSERVERS
 from paring.methods.integer._observers import Histogram as Histogram
 from paring.methods.integer._observers import affine as affine
-from paring.methods.integer._output_noise import answer_noise as answer_noise
+from paring.methods.integer._output_noise import output_noise as output_noise
 from paring.methods.integer._quantize import Quantized as Quantized
 from paring.methods.integer._quantize import observe as observe
 from paring.methods.integer._quantize import quantize as quantize
@@ -60,7 +60,7 @@ from paring.methods.integer.equalize._weights import Link as Link
 from paring.methods.integer.equalize._weights import absorb_high_biases as absorb_high_biases
 from paring.methods.integer.equalize._weights import equalize as equalize
 from paring.methods.integer.equalize._weights import links as links
-from paring.methods.integer.qat._module import Aware as Aware
+from paring.methods.integer.qat._module import QATModule as QATModule
 from paring.methods.integer.qat._module import quantization_aware as quantization_aware
 from paring.methods.low_bit import binary_connect as binary_connect
 from paring.methods.low_bit import dorefa as dorefa
@@ -76,10 +76,10 @@ from paring.methods.low_bit._clipping import clip_weights as clip_weights
 from paring.methods.low_bit._dorefa import DoReFa as DoReFa
 from paring.methods.low_bit._dorefa import quantize_unit as quantize_unit
 from paring.methods.low_bit._dorefa import unit_weight as unit_weight
-from paring.methods.low_bit._inq import Incremental as Incremental
+from paring.methods.low_bit._inq import INQ as INQ
+from paring.methods.low_bit._inq import inq_freeze as inq_freeze
 from paring.methods.low_bit._inq import power_exponents as power_exponents
 from paring.methods.low_bit._inq import power_levels as power_levels
-from paring.methods.low_bit._inq import quantize_incrementally as quantize_incrementally
 from paring.methods.low_bit._inq import round_to_powers as round_to_powers
 from paring.methods.low_bit._ternary import Ternary as Ternary
 from paring.methods.low_bit._ternary import ternarize as ternarize
@@ -110,7 +110,7 @@ from paring.methods.pruning._magnitude import prune as prune
 from paring.methods.pruning._magnitude import prune_by_quality as prune_by_quality
 from paring.methods.pruning._magnitude import prune_global as prune_global
 from paring.methods.pruning._magnitude import quality_mask as quality_mask
-from paring.methods.pruning._movement import Moving as Moving
+from paring.methods.pruning._movement import MovementPruned as MovementPruned
 from paring.methods.pruning._movement import movement_penalty as movement_penalty
 from paring.methods.pruning._movement import prune_by_movement as prune_by_movement
 from paring.methods.pruning._movement import settle_movement as settle_movement

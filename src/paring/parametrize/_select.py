@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -131,7 +131,7 @@ class FormParametrization(nn.Module, Generic[T]):
             TRAINABLE[kind] = cls
 
     @classmethod
-    def blank(cls, shape: tuple[int, ...], **options: int) -> FormParametrization:
+    def blank(cls, shape: tuple[int, ...], *arguments: Any, **options: Any) -> Any:
         """The form for a weight of this shape, its tensors to be loaded from a state dict."""
         raise NotImplementedError
 

@@ -16,4 +16,4 @@ from paring.recipes.builtin._deep_compression_presets import PRESETS as PRESETS
 from paring.recipes.builtin._deep_compression_presets import default_preset as default_preset
 from paring.recipes.builtin._deep_compression_presets import preset as preset
 from paring.recipes.run._chain import Measured as Measured
-from paring.recipes.run._context import Subject as Subject
+from paring.recipes.run._context import RecipeContext as RecipeContext

@@ -18,7 +18,7 @@ from paring.errors import ArgumentError
 from paring.graph import Graph
 from paring.recipes._registry import recipe as named
 from paring.recipes.run._chain import Chain, Measured
-from paring.recipes.run._context import Subject
+from paring.recipes.run._context import RecipeContext
 from paring.recipes.run._inputs import Network, maker, open_data
 from paring.recipes.run._result import begun, check_coding, finished, keep_baseline, write_file
 from paring.recipes.steps._base import Change, State, Step
@@ -70,7 +70,7 @@ def compress(
     checkpoint_seconds: float = 60.0,
     checkpoint_steps: int = 0,
     commands: Sequence[str] = (),
-    say: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
     progress: bool = True,
     **options: Any,
 ) -> Compressed:
@@ -99,7 +99,7 @@ def compress(
         checkpoint_seconds: at most so long between two checkpoints of a training; 0 for none.
         checkpoint_steps: also one after every so many steps; 0 for none.
         commands: command lines to put into the record.
-        say: takes a line about each step; ``print`` unless given.
+        log: takes a line about each step; ``print`` unless given.
         progress: show a progress bar on a terminal.
         options: of the recipe; see its function.
 
@@ -124,7 +124,7 @@ def compress(
         made = network if not isinstance(network, nn.Module) else _copier(network)
         train, test, title = open_data(data, made, hold_out, data_args)
         build = maker(made, train, network_args)
-        subject = Subject(build(), train)
+        subject = RecipeContext(build(), train)
         words = recipe if isinstance(recipe, str) else "own list"
         steps = named(recipe).steps(subject, options) if isinstance(recipe, str) else _own(recipe, options)
         ready = isinstance(network, nn.Module) if trained is None else trained
@@ -142,12 +142,12 @@ def compress(
             "device": on,
         }
         chain = Chain(Path(run), steps, identity)
-        say(f"{words}: {len(chain.steps)} steps and the file")
+        log(f"{words}: {len(chain.steps)} steps and the file")
         for line in chain.plan():
-            say(f"  {line}")
+            log(f"  {line}")
         chain.open(resume, restart)
         clock = partial(Clock, checkpoint_seconds, checkpoint_steps)
-        state = State(fresh, fresh, train, test, seed=seed, device=place, clock=clock, say=say, progress=progress)
+        state = State(fresh, fresh, train, test, seed=seed, device=place, clock=clock, log=log, progress=progress)
         done = chain.run(state)
 
         record = begun(words, name, train, test, title, seed, commands)
@@ -155,7 +155,7 @@ def compress(
         finished(record, done)
         keep_baseline(record, state.original, state.graph(), chain.folder)
         path = Path(output) if output else chain.folder / f"{name}.pare"
-        write_file(record, state.graph(), train, path, chain.folder, coding, say)
+        write_file(record, state.graph(), train, path, chain.folder, coding, log)
         write_atomic(chain.folder / "record.json", record.to_json().encode())
         return Compressed(record, state.original, state.network, state.graph(), tuple(done))
     finally:

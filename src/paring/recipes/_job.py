@@ -41,11 +41,11 @@ class Job:
         folder: Path,
         coding: str,
         clock: Callable[[], Clock],
-        say: Callable[[str], None],
+        log: Callable[[str], None],
         progress: bool,
     ) -> None:
         self.name, self.settings, self.sets, self.seed = name, settings, sets, seed
-        self.coding, self.clock, self.say, self.progress = coding, clock, say, progress
+        self.coding, self.clock, self.log, self.progress = coding, clock, log, progress
         self.make = build
         plain = self.build()
         check_targets(plain, settings)
@@ -84,7 +84,7 @@ class Job:
         if until is None:
             last = self._restored(self.stages[-1])
             path = output or self.folder.path / f"{self.name}.pare"
-            write_result(record, last, self.sets.train, path, self.folder.path, self.coding, self.say)
+            write_result(record, last, self.sets.train, path, self.folder.path, self.coding, self.log)
             record.final_error = done[-1].test_error
         write_atomic(self.folder.path / "record.json", record.to_json().encode())
         return record
@@ -95,17 +95,17 @@ class Job:
         """Do a stage, or the rest of it, unless it is finished; its record either way."""
         network = self.build()
         if (record := self.folder.restore(stage, network)) is not None:
-            self.say(f"{stage}: done before, {_summary(record)}")
+            self.log(f"{stage}: done before, {_summary(record)}")
             return record
         resumed = self.folder.running_network(stage, network)
         state: dict[str, Tensor] = {}
         if resumed is None:
             network = self._restored(self.stages[self.stages.index(stage) - 1]) if stage != "train" else network
-            self.say(f"{stage}: {_plan(stage, self.settings)} ...")
+            self.log(f"{stage}: {_plan(stage, self.settings)} ...")
             note, position = self._begin(stage, network), Position()
         else:
             position, note, state = resumed
-            self.say(f"{stage}: going on at epoch {position.epoch + 1}, batch {position.step + 1}")
+            self.log(f"{stage}: going on at epoch {position.epoch + 1}, batch {position.step + 1}")
         phase: Phase | None = getattr(self.settings, stage, None)
         if phase is not None and phase.epochs:
             self._train(stage, phase, network, position, note, state)
@@ -122,7 +122,7 @@ class Job:
             nonzeros=_nonzeros(network),
         )
         self.folder.finish(stage, network, record)
-        self.say(f"{stage}: {_summary(record)}")
+        self.log(f"{stage}: {_summary(record)}")
         return record
 
     def _begin(self, stage: str, network: nn.Module) -> str:
@@ -159,7 +159,7 @@ class Job:
         tuned = optimizer(
             network.parameters(),
             phase.optimizer,
-            rate=phase.rate,
+            lr=phase.lr,
             momentum=phase.momentum,
             weight_decay=phase.weight_decay,
         )
@@ -272,7 +272,7 @@ def _plan(stage: str, settings: Settings) -> str:
         words += [f"{pattern} {count}" for pattern, count in settings.centroid_layers.items()]
     phase: Phase | None = getattr(settings, stage, None)
     if phase is not None:
-        words.append(f"{phase.epochs} epochs, {phase.optimizer} {phase.rate:g} {phase.schedule}")
+        words.append(f"{phase.epochs} epochs, {phase.optimizer} {phase.lr:g} {phase.schedule}")
         words += [f"{phase.augment} distortion"] if phase.augment != "none" else []
         words += (
             [f"taught {100 * phase.distill:g} % by the float network"] if phase.distill and stage != "train" else []

@@ -18,7 +18,7 @@ from paring.recipes.builtin._slim import slim
 from paring.recipes.builtin._tucker import tucker
 from paring.recipes.builtin._twn import twn
 from paring.recipes.builtin._xnor_net import xnor_net
-from paring.recipes.run._context import Subject
+from paring.recipes.run._context import RecipeContext
 from paring.recipes.steps._base import Step
 
 
@@ -42,7 +42,7 @@ class Recipe:
         known = inspect.signature(self.make).parameters.values()
         return {option.name: option.default for option in known if option.kind is option.KEYWORD_ONLY}
 
-    def steps(self, subject: Subject, options: Mapping[str, Any]) -> list[Step]:
+    def steps(self, subject: RecipeContext, options: Mapping[str, Any]) -> list[Step]:
         """The resolved list.
 
         Raises:

@@ -26,7 +26,7 @@ def write_result(
     path: Path,
     folder: Path,
     coding: str,
-    say: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> None:
     """Write the file, and beside it one in the paper's coding, and complete the record with their bytes."""
     exact = forms(trained)
@@ -42,7 +42,7 @@ def write_result(
     ]
     record.file = str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
     record.file_bytes, record.paper_bytes = written.total, paper.total
-    say(f"write: {path}, {written.total:,} bytes, {record.ratio:.1f} times smaller than float")
+    log(f"write: {path}, {written.total:,} bytes, {record.ratio:.1f} times smaller than float")
 
 
 def _layer(network: nn.Module, name: str, form: Form, ours: int | None, theirs: int | None) -> Layer:

@@ -17,7 +17,7 @@ class Phase:
     Attributes:
         epochs: passes over the training images.
         optimizer: ``sgd`` or ``adam``.
-        rate: base learning rate.
+        lr: base learning rate.
         schedule: ``constant``, ``cosine``, ``step`` or ``inv``.
         warmup: steps over which the rate rises linearly.
         momentum: of SGD.
@@ -31,7 +31,7 @@ class Phase:
 
     epochs: int
     optimizer: str = "adam"
-    rate: float = 2e-3
+    lr: float = 2e-3
     schedule: str = "cosine"
     warmup: int = 0
     momentum: float = 0.9

@@ -84,8 +84,8 @@ def _curves(run: Training) -> str:
     errors = line("after", "test", [entry["score"].get("error") for entry in run.history])
     if any(y is not None for _, y in errors.points):
         bodies += ["<h3>Test error</h3>", _figure("error", [errors], "Test error by epoch", _percent)]
-    rates = line("after", "rate", [entry["rate"] for entry in run.history])
-    bodies += ["<h3>Learning rate</h3>", _figure("rate", [rates], "Learning rate at each epoch's end", significant)]
+    rates = line("after", "lr", [entry["lr"] for entry in run.history])
+    bodies += ["<h3>Learning rate</h3>", _figure("lr", [rates], "Learning rate at each epoch's end", significant)]
     lead = "One point for each epoch. The training loss is that of the loss function with everything it holds."
     return section("curves", "Curves", text(lead), *bodies)
 
@@ -122,7 +122,7 @@ def _epochs(run: Training) -> str:
             count(entry["step"]),
             shown("loss", entry["train_loss"]),
             *(shown(key, entry["score"].get(key)) for key in scores),
-            significant(entry["rate"]),
+            significant(entry["lr"]),
             count(round(entry["images_per_second"])),
             seconds(entry["seconds"]),
         ]

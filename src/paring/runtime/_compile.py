@@ -12,7 +12,7 @@ from paring._native import engine as native
 from paring.forms import Codebook, Form, Integer
 from paring.graph import Graph, integer_bias, multiplier, multipliers, requantize
 from paring.runtime._fuse import Job, fuse
-from paring.runtime._layout import Layout, Spot, lay_out
+from paring.runtime._layout import Layout, TensorView, lay_out
 
 _NO_BIAS = np.empty(0, np.float32)
 
@@ -40,7 +40,7 @@ class _Compiler:
         for source, target in layout.copies:
             self.program.copy("output", self._number(source), self._number(target), (1, 1), 0, 0, 0)
 
-    def _number(self, spot: Spot) -> int:
+    def _number(self, spot: TensorView) -> int:
         key = (self.buffers[id(spot.buffer)], spot.offset, spot.height, spot.width, spot.channels, spot.ld)
         if key not in self.numbers:
             self.numbers[key] = self.program.value(*key, *[True] * spot.buffer.codes)
@@ -117,14 +117,14 @@ class _Compiler:
             self.program.flatten_chw(job.name, inputs[0], output)
             return
         target = self.layout.spots[job.name]  # seen as a map again, to copy pixel by pixel
-        as_map = Spot(target.buffer, 0, source.height, source.width, source.channels, source.channels)
+        as_map = TensorView(target.buffer, 0, source.height, source.width, source.channels, source.channels)
         self.program.copy(job.name, inputs[0], self._number(as_map), (1, 1), 0, 0, 0, *self._outside(job))
 
     def concat(self, job: Job, inputs: list[int], output: int) -> None:
         whole, at = self.layout.spots[job.name], 0
         for name, number in zip(job.inputs, inputs, strict=True):
             spot = self.layout.spots[name]
-            part = Spot(whole.buffer, whole.offset + at, spot.height, spot.width, spot.channels, whole.ld)
+            part = TensorView(whole.buffer, whole.offset + at, spot.height, spot.width, spot.channels, whole.ld)
             if part != spot:
                 self.program.copy(job.name, number, self._number(part), (1, 1), 0, 0, 0, *self._outside(job))
             at += spot.channels

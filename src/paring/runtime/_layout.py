@@ -49,7 +49,7 @@ class Buffer:
 
 
 @dataclass(frozen=True)
-class Spot:
+class TensorView:
     """One value: a rectangle of channels in a buffer of ``ld`` channels per pixel."""
 
     buffer: Buffer
@@ -64,9 +64,9 @@ class Spot:
         """Whether the value is all there is in its buffer."""
         return self.offset == 0 and self.ld == self.channels
 
-    def flat(self) -> Spot:
+    def flat(self) -> TensorView:
         """The same memory as a vector; the value must be whole."""
-        return Spot(self.buffer, 0, 1, 1, self.height * self.width * self.channels, self.buffer.elements)
+        return TensorView(self.buffer, 0, 1, 1, self.height * self.width * self.channels, self.buffer.elements)
 
 
 @dataclass
@@ -83,8 +83,8 @@ class Layout:
     """
 
     jobs: list[Job]
-    spots: dict[str, Spot]
-    copies: list[tuple[Spot, Spot]]
+    spots: dict[str, TensorView]
+    copies: list[tuple[TensorView, TensorView]]
     columns: dict[str, tuple[int, ...]]
     arena: int
     buffers: list[Buffer] = field(default_factory=list)
@@ -108,7 +108,7 @@ class _Planner:
     def __init__(self, graph: Graph, jobs: list[Job], shapes: Mapping[str, tuple[int, ...]]) -> None:
         self.graph, self.jobs, self.shapes = graph, jobs, shapes
         self.codes = graph.codes()
-        self.spots: dict[str, Spot] = {}
+        self.spots: dict[str, TensorView] = {}
         self.buffers: list[Buffer] = []
         self.columns: dict[str, tuple[int, ...]] = {}
         self.readers: dict[str, list[Job]] = {}
@@ -139,13 +139,13 @@ class _Planner:
         arena = self._assign()
         return Layout(kept, self.spots, copies, self.columns, arena, self.buffers)
 
-    def _own(self, name: str, step: int, place: str = "arena", number: int = 0) -> Spot:
+    def _own(self, name: str, step: int, place: str = "arena", number: int = 0) -> TensorView:
         height, width, channels = hwc(self.shapes[name])
         buffer = Buffer(height * width * channels, step, place, step, number, name in self.codes)
         self.buffers.append(buffer)
-        return Spot(buffer, 0, height, width, channels, channels)
+        return TensorView(buffer, 0, height, width, channels, channels)
 
-    def _place(self, name: str, spot: Spot) -> None:
+    def _place(self, name: str, spot: TensorView) -> None:
         self.spots[name] = spot
         spot.buffer.names.append(name)
 
@@ -170,14 +170,14 @@ class _Planner:
                 at += self.shapes[name][-1]
         return nests
 
-    def _nested(self, job: Job, nests: dict[str, tuple[str, int]], step: int) -> Spot | None:
+    def _nested(self, job: Job, nests: dict[str, tuple[str, int]], step: int) -> TensorView | None:
         if job.name not in nests:
             return None
         home, at = nests[job.name]
         if home not in self.spots:
             self._place(home, self._own(home, step))
         outer, (height, width, channels) = self.spots[home], hwc(self.shapes[job.name])
-        return Spot(outer.buffer, at, height, width, channels, outer.ld)
+        return TensorView(outer.buffer, at, height, width, channels, outer.ld)
 
     def _is_view(self, job: Job) -> bool:
         """Place the value of a job that needs no work; False if it does."""
@@ -187,7 +187,7 @@ class _Planner:
             assert isinstance(start, int)
             assert isinstance(stop, int)
             at = source.offset + start
-            self._place(job.name, Spot(source.buffer, at, source.height, source.width, stop - start, source.ld))
+            self._place(job.name, TensorView(source.buffer, at, source.height, source.width, stop - start, source.ld))
             return True
         if job.node.op != "flatten" or not source.whole:
             return False
@@ -204,7 +204,7 @@ class _Planner:
         self._place(job.name, source.flat())
         return True
 
-    def _in_place(self, job: Job, step: int) -> Spot | None:
+    def _in_place(self, job: Job, step: int) -> TensorView | None:
         if job.node.op not in _IN_PLACE:
             return None
         source = self.spots[job.inputs[0]]
@@ -215,9 +215,9 @@ class _Planner:
         if any(self.spots[name].buffer is source.buffer for name in job.inputs[1:]):
             return None
         height, width, channels = hwc(self.shapes[job.name])
-        return Spot(source.buffer, 0, height, width, channels, channels)
+        return TensorView(source.buffer, 0, height, width, channels, channels)
 
-    def _outputs(self, step: int) -> list[tuple[Spot, Spot]]:
+    def _outputs(self, step: int) -> list[tuple[TensorView, TensorView]]:
         copies = []
         for number, name in enumerate(dict.fromkeys(self.graph.outputs)):
             spot = self.spots[name]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from paring.forms import Form, Integer
-from paring.graph import Codes, dequantize, integer_bias, multiplier, multipliers, quantize, requantize, to_codes
+from paring.graph import QuantParams, dequantize, integer_bias, multiplier, multipliers, quantize, requantize, to_codes
 from paring.runtime import _reference_ops as ops
 
 
@@ -30,9 +30,9 @@ class Call:
 
     attrs: Mapping[str, Any]
     inputs: list[np.ndarray]
-    sources: list[Codes]
+    sources: list[QuantParams]
     weights: Mapping[str, Form]
-    target: Codes | None
+    target: QuantParams | None
 
     @property
     def clamp(self) -> tuple[int, int, int]:
@@ -122,7 +122,7 @@ FUNCTIONS: dict[str, Callable[[Call], np.ndarray]] = {
 
 
 def moved(
-    function: Callable[..., np.ndarray], attrs: Mapping[str, Any], inputs: list[np.ndarray], codes: Codes
+    function: Callable[..., np.ndarray], attrs: Mapping[str, Any], inputs: list[np.ndarray], codes: QuantParams
 ) -> np.ndarray:
     """An operator of paring.graph.MOVES on codes: what it does to ``q - zero_point``, so that zeros stay zeros."""
     centered = [x.astype(np.float32) - np.float32(codes.zero_point) for x in inputs]

@@ -168,7 +168,7 @@ METHODS: dict[str, Method] = {
     "channels": Method((0.875, 0.75, 0.5, 0.25), FRACTION, "channels kept", network=_channels),
     "product": Method(("2x64", "4x64", "4x16"), VECTORS, "length of a sub-vector x centroids", _product),
     "hash": Method((0.5, 0.25, 0.125), FRACTION, "weights that are real", _to(methods.hash_weights)),
-    "powers": Method((5, 4, 3, 2), BITS, "bits of a power of two", _to(methods.quantize_incrementally, portion=1.0)),
+    "powers": Method((5, 4, 3, 2), BITS, "bits of a power of two", _to(methods.inq_freeze, portion=1.0)),
     "ternary": Method((0.75,), FACTOR, "threshold, in mean magnitudes", _to(methods.ternarize)),
     "binary": Method((1,), BIT, "bit of a weight, a scale per filter", _binary),
 }

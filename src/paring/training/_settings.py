@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from paring.errors import ArgumentError
-from paring.training.optim._schedule import Schedule, rate
+from paring.training.optim._schedule import Schedule
 
 
 @dataclass(frozen=True)
@@ -23,13 +23,13 @@ class Settings:
         batch: images per step, all processes together.
         optimizer: ``sgd``, ``adam``, ``adamw`` or ``rmsprop``; see :func:`paring.training.optimizer` for the next
             six.
-        rate: base learning rate.
+        lr: base learning rate.
         momentum: of sgd and rmsprop.
         nesterov: of sgd.
         weight_decay: L2 penalty.
         decay_biases: whether biases and normalizations are decayed, too.
         eps: added to a root by adam and rmsprop; ``None`` for the usual 1e-8.
-        schedule: of the rate; see :func:`paring.training.rate` for the next four.
+        schedule: of the rate; see :func:`paring.training.lr_factor` for the next four.
         warmup: steps of linear rise.
         milestones: of ``step``.
         gamma: of ``step``, ``inv`` and ``exponential``.
@@ -51,7 +51,7 @@ class Settings:
     steps: int = 0
     batch: int = 128
     optimizer: str = "sgd"
-    rate: float = 0.1
+    lr: float = 0.1
     momentum: float = 0.9
     nesterov: bool = False
     weight_decay: float = 0.0
@@ -66,7 +66,7 @@ class Settings:
     augment: str = "none"
     smoothing: float = 0.0
     mixup: float = 0.0
-    average: float = 0.0
+    ema: float = 0.0
     clip: float = 0.0
     accumulate: int = 1
     precision: str = "fp32"
@@ -113,7 +113,7 @@ class Settings:
     def factor(self, per_epoch: int) -> Schedule:
         """The schedule as a function of (step, total), for so many steps in an epoch."""
         return partial(
-            rate,
+            lr_factor,
             self.schedule,
             warmup=self.warmup,
             milestones=self.milestones,

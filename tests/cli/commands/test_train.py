@@ -81,7 +81,7 @@ def test_interrupted_and_resumed_is_the_same_to_the_bit(paring, command, tmp_pat
     code, out, err = paring(*command)
     assert (code, out) == (2, "")
     assert "folder holds an earlier run" in err
-    code, out, err = paring(*command, "--resume", "--rate", 0.5)
+    code, out, err = paring(*command, "--resume", "--lr", 0.5)
     assert (code, out) == (6, "")
     assert "interrupted run had other settings; found rate was 0.001, is 0.5" in err.replace("\n", " ")
     code, _, err = paring(*command, "--resume")
@@ -96,7 +96,7 @@ def test_a_preset_shows_through_what_is_not_given(paring, command, tmp_path):
     assert (code, err) == (0, "")
     assert (json.loads(out)["epochs"], json.loads(out)["steps"]) == (2, 30)
     settings = json.loads((tmp_path / "net.train" / "training.json").read_text())["settings"]
-    shown = {"optimizer": "sgd", "rate": 0.1, "weight_decay": 1e-4, "schedule": "step", "milestones": [0.5, 0.75]}
+    shown = {"optimizer": "sgd", "lr": 0.1, "weight_decay": 1e-4, "schedule": "step", "milestones": [0.5, 0.75]}
     given = {"epochs": 6, "batch": 20, "steps": 0, "nesterov": True, "average": 0.9, "clip": 5.0, "accumulate": 2}
     assert {name: settings[name] for name in shown | given} == shown | given
     page = (tmp_path / "page.html").read_text()
@@ -148,7 +148,7 @@ def test_tensorboard_is_told_the_curves(command, tmp_path):
     lines = list(map(json.loads, (tmp_path / "net.train" / "log.jsonl").read_text().splitlines()))
     for tag, kind, name, count in (
         ("loss", "step", "loss", 18),
-        ("rate", "step", "rate", 18),
+        ("lr", "step", "lr", 18),
         ("train_loss", "epoch", "train_loss", 6),
         ("test_loss", "epoch", "loss", 6),
         ("test_error", "epoch", "error", 6),
@@ -170,7 +170,7 @@ def test_every_setting_has_an_option_or_is_given_otherwise():
 @pytest.mark.slow
 def test_torchrun_trains_the_same_network(command, tmp_path):
     pytest.importorskip("accelerate", reason="accelerate is not installed")
-    words = [*map(str, command), "--optimizer", "sgd", "--rate", "0.05", "--seed", "1", "--json"]
+    words = [*map(str, command), "--optimizer", "sgd", "--lr", "0.05", "--seed", "1", "--json"]
     found = []
     for name, processes in (("one", 1), ("two", 2)):
         (tmp_path / name).mkdir()
@@ -203,8 +203,8 @@ def test_mistakes(paring, command, tiny, idx_folder, tmp_path):
         assert message in err
         assert not list(tmp_path.iterdir())
     for more, code, message in [
-        (["--optimizer", "sgd", "--rate", 1e30], 8, "the loss is not a number"),
-        (["--rate", -1], 2, "learning rate cannot be"),
+        (["--optimizer", "sgd", "--lr", 1e30], 8, "the loss is not a number"),
+        (["--lr", -1], 2, "learning rate cannot be"),
         (["--optimizer", "lion"], 2, "unknown optimizer"),
         (["--schedule", "cosin"], 2, "unknown learning-rate schedule"),
         (["--smoothing", 2], 2, "label smoothing cannot be"),

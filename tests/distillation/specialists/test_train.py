@@ -43,7 +43,7 @@ def generalist(train, epochs=8):
     batches = training.Batches(
         train.images, train.labels, mean=train.preparation.mean, std=train.preparation.std, size=32
     )
-    training.fit(network, batches, training.optimizer(network.parameters(), rate=0.02), epochs=epochs, progress=False)
+    training.fit(network, batches, training.optimizer(network.parameters(), lr=0.02), epochs=epochs, progress=False)
     return network.eval()
 
 
@@ -57,13 +57,13 @@ def prepared(data):
     return torch.from_numpy(data.prepared().transpose(0, 3, 1, 2).copy())
 
 
-OPTIONS = {"count": 3, "epochs": 2, "batch": 16, "rate": 0.01, "progress": False, "seed": 4}
+OPTIONS = {"count": 3, "epochs": 2, "batch": 16, "lr": 0.01, "progress": False, "seed": 4}
 
 
 def test_confusable_pairs_get_a_specialist_each_and_do_no_harm(problem, tmp_path):
     network, train, test = problem
     said = []
-    team = specialists(network, train, tmp_path, say=said.append, **OPTIONS)
+    team = specialists(network, train, tmp_path, log=said.append, **OPTIONS)
     assert team.classes == [(0, 1), (2, 3), (4, 5)]
     assert len(said) == 3
     assert "top a, top b; 2 epochs" in said[0]
@@ -86,7 +86,7 @@ def test_confusable_pairs_get_a_specialist_each_and_do_no_harm(problem, tmp_path
 
 def test_each_image_is_combined_from_the_networks_that_are_active(problem, tmp_path):
     network, train, test = problem
-    team = specialists(network, train, tmp_path, say=str, **{**OPTIONS, "epochs": 1})
+    team = specialists(network, train, tmp_path, log=str, **{**OPTIONS, "epochs": 1})
     x = prepared(test)[:25]
     together = team.probabilities(x, top=1)
     for n in range(25):
@@ -108,7 +108,7 @@ class Stop(Exception):
 
 def test_a_killed_run_goes_on_to_the_same_bits(problem, tmp_path, monkeypatch):
     network, train, _ = problem
-    whole = specialists(network, train, tmp_path / "whole", say=str, **OPTIONS)
+    whole = specialists(network, train, tmp_path / "whole", log=str, **OPTIONS)
     real, left = specialists.SpecialistBatches.epoch, [25]
 
     def dying(self, epoch, start=0):
@@ -121,17 +121,17 @@ def test_a_killed_run_goes_on_to_the_same_bits(problem, tmp_path, monkeypatch):
     monkeypatch.setattr(specialists.SpecialistBatches, "epoch", dying)
     clock = {"clock": lambda: training.Clock(steps=3)}
     with pytest.raises(Stop):
-        specialists(network, train, tmp_path / "killed", say=str, **OPTIONS, **clock)
+        specialists(network, train, tmp_path / "killed", log=str, **OPTIONS, **clock)
     assert [path.name for path in (tmp_path / "killed").iterdir()] == ["running.safetensors"]
     left[0] = 10**9
-    again = specialists(network, train, tmp_path / "killed", say=str, **OPTIONS, **clock)
+    again = specialists(network, train, tmp_path / "killed", log=str, **OPTIONS, **clock)
     for a, b in zip(whole.members, again.members, strict=True):
         there = b.network.state_dict()
         assert all(torch.equal(tensor, there[name]) for name, tensor in a.network.state_dict().items())
     left[0] = 0  # everything is finished: nothing may be trained again
-    specialists(network, train, tmp_path / "killed", say=str, **OPTIONS)
+    specialists(network, train, tmp_path / "killed", log=str, **OPTIONS)
     with pytest.raises(CheckpointError, match=r"rate was 0\.01, is 0\.02"):
-        specialists(network, train, tmp_path / "killed", say=str, **{**OPTIONS, "rate": 0.02})
+        specialists(network, train, tmp_path / "killed", log=str, **{**OPTIONS, "lr": 0.02})
 
 
 def test_predictions_feed_the_covariance(problem):
@@ -179,7 +179,7 @@ def test_images_go_to_where_the_network_is():
 def test_a_generalist_on_a_gpu_gets_its_specialists_there(problem, tmp_path):
     network, train, test = problem
     there = copy.deepcopy(network).cuda()
-    team = specialists(there, train, tmp_path, say=str, **OPTIONS)
+    team = specialists(there, train, tmp_path, log=str, **OPTIONS)
     assert all(p.device.type == "cuda" for member in team.members for p in member.network.parameters())
     assert team.classes == [(0, 1), (2, 3), (4, 5)]
     x = prepared(test)

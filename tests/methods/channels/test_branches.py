@@ -132,8 +132,8 @@ def test_the_cheapest_branch_is_the_one_that_changes_least():
     add, smaller, loss = cheapest_branch(graph, change)
     assert add == "layer2.1.add"
     assert loss == change(smaller) < 1e-6
-    assert cheapest_branch(graph, change, spare=["layer2.1.conv*"])[0] != add
-    assert cheapest_branch(graph, change, spare=residual_branches(graph)) is None
+    assert cheapest_branch(graph, change, exclude=["layer2.1.conv*"])[0] != add
+    assert cheapest_branch(graph, change, exclude=residual_branches(graph)) is None
 
 
 def test_an_unknown_branch_names_the_nearest():

@@ -74,7 +74,7 @@ def test_branches_by_number_are_those_that_the_loss_misses_least():
 
 def test_branches_then_channels_then_training():
     net = network()
-    shallow = cut_branches(net, (3, 8, 8), 1, batches=calibration(), spare=["layer1.*", "layer2.*"])
+    shallow = cut_branches(net, (3, 8, 8), 1, batches=calibration(), exclude=["layer1.*", "layer2.*"])
     assert shallow.removed == ("layer3.0.add",)
     small = cut_channels(shallow.network, (3, 8, 8), macs=int(0.5 * shallow.macs[0]), score="bn")
     assert small.pruning.macs[1] <= 0.5 * shallow.macs[0]
@@ -90,4 +90,4 @@ def test_branches_without_data_or_too_many():
     with pytest.raises(ArgumentError, match=r"so many branches cannot be removed.*up to 3"):
         cut_branches(network(), (3, 8, 8), 4, batches=calibration())
     with pytest.raises(ArgumentError, match=r"no residual branch.*layer3\.0"):
-        cut_branches(network(), (3, 8, 8), 1, batches=calibration(), spare=["layer3.9.conv1"])
+        cut_branches(network(), (3, 8, 8), 1, batches=calibration(), exclude=["layer3.9.conv1"])

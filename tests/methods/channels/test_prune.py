@@ -167,7 +167,7 @@ def test_what_is_not_understood_stays_and_is_reported():
 def test_spared_layers_keep_their_channels():
     module, shape = example("bottleneck")
     graph = capture(module, shape, fold=False)
-    result = prune_channels(graph, macs=0.7, spare=["*.c.0"], round_to=4)
+    result = prune_channels(graph, macs=0.7, exclude=["*.c.0"], round_to=4)
     after = {row.name: (row.after, row.reason) for row in result.layers}
     assert after["body.1.c.0"] == (32, "is spared")
     assert after["body.1.down"] == (32, "is spared")

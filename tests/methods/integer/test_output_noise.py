@@ -7,7 +7,7 @@ from paring.capture import capture, rebuild
 from paring.errors import ArgumentError
 from paring.graph import dequantize
 from paring.graph import quantize as codes_of
-from paring.methods.integer import answer_noise, quantize
+from paring.methods.integer import output_noise, quantize
 from paring.runtime import Engine
 
 
@@ -36,7 +36,7 @@ def problem():
 def test_it_is_what_rounding_each_value_alone_does():
     net, images = problem()
     made = quantize(capture(net, (3, 8, 8)), images, equalized=False)
-    found = answer_noise(made.plan, images, seed=1)
+    found = output_noise(made.plan, images, seed=1)
     graph, codes = made.plan.graph, made.plan.codes
     network = rebuild(graph)
 
@@ -63,7 +63,7 @@ def test_it_is_what_rounding_each_value_alone_does():
 def test_layers_that_disturb_most_keep_their_sums():
     net, images = problem()
     graph = capture(net, (3, 8, 8))
-    plain, kept = (quantize(graph, images, equalized=False, float_sums=count) for count in (0, 1))
+    plain, kept = (quantize(graph, images, equalized=False, float_outputs=count) for count in (0, 1))
     ops = {node.name: node.op for node in kept.graph.nodes}
     assert ops["branch"] == "conv2d"
     assert kept.graph.weights["branch.weight"].kind == "integer"
@@ -82,6 +82,6 @@ def test_layers_that_disturb_most_keep_their_sums():
 def test_without_images_nothing_is_known():
     net, images = problem()
     with pytest.raises(ArgumentError, match="number of layers cannot be; found float_sums=-1"):
-        quantize(capture(net, (3, 8, 8)), images, float_sums=-1)
+        quantize(capture(net, (3, 8, 8)), images, float_outputs=-1)
     with pytest.raises(ArgumentError, match="by what images show; found float_sums=2"):
-        quantize(capture(net, (3, 8, 8)), images, activations=None, float_sums=2)
+        quantize(capture(net, (3, 8, 8)), images, activations=None, float_outputs=2)

@@ -33,12 +33,12 @@ def name_of(kind):
     return "2.1" if kind == "fully connected" else "2"
 
 
-def train(net, steps=12, after=None, rate=0.05):
+def train(net, steps=12, after=None, lr=0.05):
     """A few steps of SGD towards random answers."""
     net.train()
     x = torch.randn(16, *SHAPE)
     wanted = torch.randn_like(net(x))
-    optimizer = torch.optim.SGD(net.parameters(), rate, momentum=0.5)
+    optimizer = torch.optim.SGD(net.parameters(), lr, momentum=0.5)
     for _ in range(steps):
         optimizer.zero_grad()
         (net(x) - wanted).square().mean().backward()

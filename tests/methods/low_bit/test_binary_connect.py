@@ -34,15 +34,15 @@ def test_the_update_is_algorithm_1():
     methods.binary_connect(net, {"weight": 1.0})
     with torch.no_grad():
         net.parametrizations.weight.original.copy_(torch.linspace(-1, 1, 18).reshape(3, 6))
-    x, rate = torch.randn(5, 6), 0.3
+    x, lr = torch.randn(5, 6), 0.3
     before = net.parametrizations.weight.original.detach().clone()
-    optimizer = torch.optim.SGD(net.parameters(), rate)
+    optimizer = torch.optim.SGD(net.parameters(), lr)
     net(x).pow(3).sum().backward()
     optimizer.step()
     methods.clip_weights(net)
     binary = torch.tensor([[sign(w) for w in row] for row in before.tolist()])
     gradient = (3 * (x @ binary.T) ** 2).T @ x  # d sum (x B^T)^3 / dB
-    wanted = np.clip(before.numpy() - rate * gradient.numpy(), -1, 1)
+    wanted = np.clip(before.numpy() - lr * gradient.numpy(), -1, 1)
     np.testing.assert_allclose(net.parametrizations.weight.original.detach().numpy(), wanted, atol=1e-5)
 
 
@@ -105,7 +105,7 @@ def test_a_killed_run_draws_the_same_again(tmp_path):
             if step == until:
                 raise Stop
 
-        settings = training.Settings(epochs=3, batch=8, rate=0.05, seed=3)
+        settings = training.Settings(epochs=3, batch=8, lr=0.05, seed=3)
         clock = training.Clock(0, 2)
         args = {"folder": folder, "after_step": after, "resume": resume, "clock": clock, "progress": False}
         training.run(net, batches, settings, **args)

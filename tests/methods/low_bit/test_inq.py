@@ -92,7 +92,7 @@ def test_portions_on_every_kind_of_layer(kind, tmp_path):
     for portion in (0.5, 0.75, 0.875, 1.0):
         before = layer.weight.detach().numpy().copy()
         count = round(portion * before.size)
-        assert methods.quantize_incrementally(net, {"0": 4}, portion) == {"0.weight": count}
+        assert methods.inq_freeze(net, {"0": 4}, portion) == {"0.weight": count}
         wanted = naive_largest(before, frozen, count)
         form = layer.parametrizations.weight[0]
         assert (form.n1, form.n2) == (n1, n2)  # chosen once, whatever training did since
@@ -130,7 +130,7 @@ def test_portions_on_every_kind_of_layer(kind, tmp_path):
 def test_gradient_reaches_the_free_part_alone():
     torch.manual_seed(0)
     net, x = nn.Linear(6, 5), torch.randn(4, 6)
-    methods.quantize_incrementally(net, {"weight": 5}, 0.6)
+    methods.inq_freeze(net, {"weight": 5}, 0.6)
     form = net.parametrizations.weight[0]
     (net(x) ** 3).sum().backward()
     plain = net.weight.detach().clone().requires_grad_()
@@ -143,13 +143,13 @@ def test_pruned_weights_stay_zero_and_count_in_no_portion():
     net = nn.Sequential(nn.Linear(20, 10))
     methods.prune(net, {"0": 0.3})
     zero = net[0].weight.detach() == 0
-    assert methods.quantize_incrementally(net, {"0": 5}, 0.5) == {"0.weight": 140 + 30}
+    assert methods.inq_freeze(net, {"0": 5}, 0.5) == {"0.weight": 140 + 30}
     net(torch.randn(8, 20)).square().sum().backward()
     assert not net[0].parametrizations.weight.original.grad[zero].any()
     form = parametrize.forms(net)["0.weight"]
     assert isinstance(form, Sparse)
     assert form.nonzeros == 60
-    methods.quantize_incrementally(net, {"0": 5}, 1.0)
+    methods.inq_freeze(net, {"0": 5}, 1.0)
     assert not net[0].weight[zero].any()
     assert isinstance(parametrize.forms(net)["0.weight"], Codebook)
 
@@ -161,14 +161,14 @@ def test_through_a_checkpoint(portion):
     fresh = copy.deepcopy(net)
     for p in fresh.parameters():
         nn.init.zeros_(p)
-    methods.quantize_incrementally(net, {"*": 3}, portion)
+    methods.inq_freeze(net, {"*": 3}, portion)
     parametrize.rebuild(fresh, parametrize.describe(net))
     fresh.load_state_dict(net.state_dict())
     parametrize.refresh(fresh)
     assert parametrize.describe(fresh) == parametrize.describe(net)
     x = torch.randn(3, 2, 4, 4)
     assert torch.equal(fresh(x), net(x))
-    assert methods.quantize_incrementally(fresh, {"*": 3}, 1.0) == methods.quantize_incrementally(net, {"*": 3}, 1.0)
+    assert methods.inq_freeze(fresh, {"*": 3}, 1.0) == methods.inq_freeze(net, {"*": 3}, 1.0)
     assert torch.equal(fresh(x), net(x))
 
 
@@ -176,7 +176,7 @@ def test_powers_that_half_precision_has_not_are_kept_in_single():
     net = nn.Sequential(nn.Linear(8, 8))
     with torch.no_grad():
         net[0].weight.copy_(2.0 ** -torch.arange(64.0).reshape(8, 8))
-    methods.quantize_incrementally(net, {"0": 8}, 1.0)
+    methods.inq_freeze(net, {"0": 8}, 1.0)
     form = parametrize.forms(net)["0.weight"]
     assert form.bits == 32
     np.testing.assert_array_equal(form.dense(), net[0].weight.detach().numpy())
@@ -196,28 +196,28 @@ def test_what_cannot_be():
         ({"nine": 5}, 0.5, "matches no layer"),
     ):
         with pytest.raises(ArgumentError, match=match):
-            methods.quantize_incrementally(net(), targets, portion)
+            methods.inq_freeze(net(), targets, portion)
     begun = net()
-    methods.quantize_incrementally(begun, {"0": 5}, 0.5)
-    methods.quantize_incrementally(begun, {"0": 5}, 0.5)  # nothing left to do is no error
+    methods.inq_freeze(begun, {"0": 5}, 0.5)
+    methods.inq_freeze(begun, {"0": 5}, 0.5)  # nothing left to do is no error
     with pytest.raises(ArgumentError, match="more is frozen already"):
-        methods.quantize_incrementally(begun, {"0": 5}, 0.25)
+        methods.inq_freeze(begun, {"0": 5}, 0.25)
     with pytest.raises(ArgumentError, match="another width"):
-        methods.quantize_incrementally(begun, {"0": 4}, 0.75)
+        methods.inq_freeze(begun, {"0": 4}, 0.75)
     shared = net()
     methods.share(shared, {"0": 2})
     with pytest.raises(ArgumentError, match="already shared"):
-        methods.quantize_incrementally(shared, {"*": 5}, 0.5)
+        methods.inq_freeze(shared, {"*": 5}, 0.5)
     assert parametrize.describe(shared).keys() == {"0.weight"}  # the other one was not begun
     tied = net()
     tied[1].weight = tied[0].weight
     with pytest.raises(ArgumentError, match="share this parameter"):
-        methods.quantize_incrementally(tied, {"0": 5}, 0.5)
+        methods.inq_freeze(tied, {"0": 5}, 0.5)
     for spoilt, match in ((0.0, "every weight is zero"), (math.nan, "not a finite"), (math.inf, "not a finite")):
         broken = net()
         nn.init.constant_(broken[0].weight, spoilt)
         with pytest.raises(ArgumentError, match=match):
-            methods.quantize_incrementally(broken, {"0": 5}, 0.5)
+            methods.inq_freeze(broken, {"0": 5}, 0.5)
     with pytest.raises(ArgumentError, match="largest"):
         methods.power_exponents(0.0, 5)
     with pytest.raises(ArgumentError, match="finite"):

@@ -215,7 +215,7 @@ def test_fine_tuning_and_the_file(tmp_path):
     methods.product_quantize(net, {"*": (4, 8, 2), "0": (1, 6)})
     before = net[3].parametrizations.weight.original.detach().clone()
     batches = training.Batches(images, labels, size=16)
-    training.run(net, batches, training.Settings(epochs=2, batch=16, rate=0.05), folder=tmp_path, progress=False)
+    training.run(net, batches, training.Settings(epochs=2, batch=16, lr=0.05), folder=tmp_path, progress=False)
     assert not net[3].parametrizations.weight.original.equal(before)
     graph = methods.graph_with_forms(net, (1, 6, 6))
     path = tmp_path / "net.pare"

@@ -17,8 +17,8 @@ from tests.recipes.small_problem import Small, pictures, sets, settings
 
 
 def compress(folder, data=None, **changes):
-    given = {name: changes.pop(name) for name in list(changes) if name in ("until", "restart", "seed", "coding", "say")}
-    given.setdefault("say", lambda line: None)
+    given = {name: changes.pop(name) for name in list(changes) if name in ("until", "restart", "seed", "coding", "log")}
+    given.setdefault("log", lambda line: None)
     return recipes.deep_compression(
         Small, data or sets(), folder, settings=settings(**changes), progress=False, threads=1, **given
     )
@@ -74,7 +74,7 @@ def test_a_second_call_does_nothing_again(finished):
     folder, record = finished
     before = (folder / record.file).read_bytes()
     lines = []
-    again = compress(folder, say=lines.append)
+    again = compress(folder, log=lines.append)
     assert [line for line in lines if "done before" in line] == lines[: len(recipes.STAGES)]
     assert (folder / record.file).read_bytes() == before
     assert again.stages == record.stages
@@ -128,7 +128,7 @@ def test_a_checkpoint_of_other_data_or_another_network_is_refused(tmp_path):
             self.fc2 = torch.nn.Linear(21, 3)
 
     with pytest.raises(CheckpointError, match=r"fc1\.bias was \[20\], is \[21\]"):
-        recipes.deep_compression(Other, sets(), tmp_path, settings=settings(), threads=1, say=lambda line: None)
+        recipes.deep_compression(Other, sets(), tmp_path, settings=settings(), threads=1, log=lambda line: None)
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_divergence_keeps_the_last_checkpoint(tmp_path):
     compress(tmp_path, until="train")
     good = (tmp_path / "1-train.safetensors").read_bytes()
     with pytest.raises(TrainingError, match="prune, epoch"):
-        compress(tmp_path, prune={"optimizer": "sgd", "rate": 1e30})
+        compress(tmp_path, prune={"optimizer": "sgd", "lr": 1e30})
     assert (tmp_path / "1-train.safetensors").read_bytes() == good
 
 
@@ -179,7 +179,7 @@ def test_targets_as_users_write_them():
             recipes.centroid_targets(words)
     with pytest.raises(ArgumentError, match="small-lenet-5"):
         recipes.preset("small-lenet5")
-    with pytest.raises(ArgumentError, match="rate"):
+    with pytest.raises(ArgumentError, match="lr"):
         recipes.preset("quick").changed(train={"rat": 1})
 
 

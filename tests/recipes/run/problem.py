@@ -6,7 +6,7 @@ from torch import nn
 from paring.recipes import compress, steps
 from tests.recipes.small_problem import pictures
 
-TRAINING = {"epochs": 2, "batch": 16, "rate": 5e-3}
+TRAINING = {"epochs": 2, "batch": 16, "lr": 5e-3}
 
 
 class Net(nn.Module):
@@ -44,11 +44,11 @@ def trained():
 
 def steps_of_all_kinds():
     """Structure, form and training by turns; the network becomes one of a graph on the way."""
-    first = steps.tune(epochs=2, batch=16, rate=1e-3, augment="light")
+    first = steps.tune(epochs=2, batch=16, lr=1e-3, augment="light")
     return [steps.cut(macs=0.8), first, steps.ternarize({"fc1": 0.75}), steps.tune(epochs=1, batch=16)]
 
 
 def run(folder, recipe=None, network=Net, data=None, **options):
     """The recipe in a folder, quietly."""
-    options = {"training": TRAINING, "say": lambda line: None, "progress": False, "threads": 1, **options}
+    options = {"training": TRAINING, "log": lambda line: None, "progress": False, "threads": 1, **options}
     return compress(network, data or sets(), folder, recipe or steps_of_all_kinds(), **options)

@@ -14,7 +14,7 @@ from paring import container, recipes, runtime, zoo
 from paring.errors import ArgumentError, CheckpointError
 from paring.image import Preparation
 from paring.recipes import RECIPES, steps
-from paring.recipes.run import Subject
+from paring.recipes.run import RecipeContext
 from paring.record import Record
 from paring.report import gather
 from tests import PYTHONPATH
@@ -50,7 +50,7 @@ def same_graph(a, b):
 def test_every_recipe_ends_in_a_file_that_does_what_the_network_does(name, net, tmp_path):
     before, said = {n: t.clone() for n, t in net.state_dict().items()}, []
     options = {"epochs": 1} if RECIPES[name].options.get("epochs") else {}
-    done = run(tmp_path, name, net, say=said.append, **options)
+    done = run(tmp_path, name, net, log=said.append, **options)
     assert all(torch.equal(t, before[n]) for n, t in net.state_dict().items())
 
     file = tmp_path / "Net.pare"
@@ -127,7 +127,7 @@ def test_int8_with_epochs_trains_the_integers_that_the_engine_computes(net, tmp_
     with torch.no_grad():
         mine = trained.network(torch.from_numpy(images.transpose(0, 3, 1, 2).copy())).numpy()
     np.testing.assert_allclose(runtime.load(tmp_path / "b" / "Net.pare")(images), mine, rtol=1e-6, atol=1e-6)
-    mixed = run(tmp_path / "c", "int8", net, bits=2, epochs=1, float_sums=1)
+    mixed = run(tmp_path / "c", "int8", net, bits=2, epochs=1, float_outputs=1)
     assert sum(node.op in ("conv2d", "linear") for node in mixed.graph.nodes) == 2  # one, and the one that answers
     with torch.no_grad():
         mine = mixed.network(torch.from_numpy(images.transpose(0, 3, 1, 2).copy())).numpy()
@@ -149,7 +149,7 @@ def test_slim_takes_branches_first_and_counts_them_towards_the_macs(tmp_path):
     assert macs[1] < macs[0]
     assert macs[2] <= int(0.6 * macs[0])
     tuning = done.record.settings["04-tune"]
-    assert (tuning["optimizer"], tuning["rate"]) == ("sgd", 0.05)
+    assert (tuning["optimizer"], tuning["lr"]) == ("sgd", 0.05)
 
 
 def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(tmp_path):
@@ -264,14 +264,14 @@ def test_the_page_names_every_recipe_and_its_code_runs(tmp_path, net):
 
 def test_the_ends_are_spared_where_that_makes_sense():
     """A convolution that comes first and the last layer; a fully connected first layer holds most of the weights."""
-    subject = Subject(Net(), sets()[0])
+    subject = RecipeContext(Net(), sets()[0])
     assert subject.layers == ["conv1", "conv2", "fc1", "fc2"]
     assert subject.macs == 8 * 9 * 144 + 16 * 72 * 100 + 24 * 400 + 72
-    assert list(subject.targets(None, 1, spare_ends=True)) == ["conv2", "fc1"]
-    assert subject.targets("fc*", 1, spare_ends=True) == {"fc*": 1}
+    assert list(subject.targets(None, 1, exclude_ends=True)) == ["conv2", "fc1"]
+    assert subject.targets("fc*", 1, exclude_ends=True) == {"fc*": 1}
     flat = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(144, 20), torch.nn.ReLU(), torch.nn.Linear(20, 3))
-    assert list(Subject(flat, sets()[0]).targets(None, 1, spare_ends=True)) == ["1"]
+    assert list(RecipeContext(flat, sets()[0]).targets(None, 1, exclude_ends=True)) == ["1"]
     single = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(144, 3))
     with pytest.raises(ArgumentError, match="no layer is left to work on"):
-        Subject(single, sets()[0]).targets(None, 1, spare_ends=True)
+        RecipeContext(single, sets()[0]).targets(None, 1, exclude_ends=True)
     assert recipes.recipe("twn").options["factor"] == 0.75

@@ -255,7 +255,7 @@ def test_whitening_before_a_network_trains_as_on_images_whitened_one_by_one(tmp_
         torch.manual_seed(0)
         return torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Flatten(), torch.nn.Linear(64, 3))
 
-    settings = training.Settings(epochs=2, batch=10, rate=0.1, augment="flip", seed=1)
+    settings = training.Settings(epochs=2, batch=10, lr=0.1, augment="flip", seed=1)
     whitening = Whitening.fit(x.float() / 255, "zca", over="channels", eps=1e-5)
     ours, judge = torch.nn.Sequential(whitening, network()), network()
     training.run(ours, plain, settings, folder=tmp_path / "ours", progress=False)

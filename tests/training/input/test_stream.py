@@ -356,7 +356,7 @@ def test_training_from_a_stream_resumes_to_the_same_bits(photographs):
 
         for _ in range(2):
             try:
-                optimizer = training.optimizer(net.parameters(), "sgd", rate=0.01, momentum=0.0)
+                optimizer = training.optimizer(net.parameters(), "sgd", lr=0.01, momentum=0.0)
                 training.fit(net, source, optimizer, epochs=2, position=at, after_step=after, progress=False)
                 break
             except InterruptedError:

@@ -34,7 +34,7 @@ def attempt(folder, step, write):
     training.run(
         net,
         batches(),
-        settings(optimizer="adam", average=0.9, mixup=0.2),
+        settings(optimizer="adam", ema=0.9, mixup=0.2),
         folder=folder,
         classes=3,
         evaluate=training.evaluator(dataset()),

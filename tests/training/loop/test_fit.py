@@ -84,7 +84,7 @@ def test_a_plain_loop_gives_the_same_bits():
     data = batches(augment="none")
     net = network()
     net[3].p = 0.0
-    training.fit(net, data, training.optimizer(net.parameters(), "sgd", rate=0.1), epochs=2, schedule="step", warmup=3)
+    training.fit(net, data, training.optimizer(net.parameters(), "sgd", lr=0.1), epochs=2, schedule="step", warmup=3)
     judge = network()
     judge[3].p = 0.0
     velocity = [torch.zeros_like(p) for p in judge.parameters()]
@@ -104,7 +104,7 @@ def test_a_plain_loop_gives_the_same_bits():
 
 def test_training_learns():
     net = network()
-    position = training.fit(net, batches(), training.optimizer(net.parameters(), "adam", rate=0.02), epochs=15)
+    position = training.fit(net, batches(), training.optimizer(net.parameters(), "adam", lr=0.02), epochs=15)
     images, labels = digits(seed=1)
     prepared = torch.from_numpy(images.transpose(0, 3, 1, 2)).float() / 255
     assert training.error_rate(net, prepared, labels) < 0.1
@@ -158,12 +158,12 @@ def test_ctrl_c_finishes_the_step_and_saves():
 
 
 def test_schedules_are_their_formulas():
-    assert [training.rate("cosine", t, 8) for t in (0, 4, 8)] == pytest.approx([1, 0.5, 0])
-    assert [training.rate("step", t, 8) for t in (0, 3, 4, 5, 6, 7)] == [1, 1, 0.1, 0.1, 0.01, 0.01]
-    assert training.rate("inv", 10000, 1) == pytest.approx(2**-0.75)  # Caffe: lr (1 + gamma iter)^-power
-    assert [training.rate("constant", t, 8, warmup=3) for t in range(5)] == [0.25, 0.5, 0.75, 1, 1]
+    assert [training.lr("cosine", t, 8) for t in (0, 4, 8)] == pytest.approx([1, 0.5, 0])
+    assert [training.lr("step", t, 8) for t in (0, 3, 4, 5, 6, 7)] == [1, 1, 0.1, 0.1, 0.01, 0.01]
+    assert training.lr("inv", 10000, 1) == pytest.approx(2**-0.75)  # Caffe: lr (1 + gamma iter)^-power
+    assert [training.lr("constant", t, 8, warmup=3) for t in range(5)] == [0.25, 0.5, 0.75, 1, 1]
     with pytest.raises(ArgumentError, match="cosine"):
-        training.rate("cosin", 0, 1)
+        training.lr("cosin", 0, 1)
 
 
 def test_distillation_is_its_formula():
@@ -185,7 +185,7 @@ def test_distillation_is_its_formula():
     "call",
     [
         lambda: training.optimizer([nn.Parameter(torch.ones(1))], "adma"),
-        lambda: training.optimizer([nn.Parameter(torch.ones(1))], rate=0.0),
+        lambda: training.optimizer([nn.Parameter(torch.ones(1))], lr=0.0),
         lambda: distillation(nn.Linear(1, 1), temperature=0),
         lambda: batches(size=97),
         lambda: batches(augment="heavy"),

@@ -35,7 +35,7 @@ def train(folder, net=None, stop=None, **arguments):
 
 EVERYTHING = [
     {},
-    {"optimizer": "adam", "average": 0.99, "schedule": "step"},
+    {"optimizer": "adam", "ema": 0.99, "schedule": "step"},
     {"optimizer": "rmsprop", "mixup": 0.3, "accumulate": 3, "clip": 1.0},
     {"nesterov": True, "weight_decay": 0.01, "decay_biases": False, "precision": "bf16", "channels_last": True},
     {"steps": 15, "schedule": "linear", "warmup": 3, "smoothing": 0.1},
@@ -63,7 +63,7 @@ def test_going_on_is_the_same_to_the_bit(tmp_path, changes):
 def test_it_is_fit_with_the_same_numbers(tmp_path):
     net, _ = train(tmp_path, schedule="cosine", momentum=0.8)
     judge = network()
-    tuned = training.optimizer(judge.parameters(), rate=0.05, momentum=0.8)
+    tuned = training.optimizer(judge.parameters(), lr=0.05, momentum=0.8)
     training.fit(judge, batches(), tuned, epochs=3, schedule="cosine")
     assert bytes_of(net) == bytes_of(judge)
 
@@ -120,22 +120,22 @@ def test_a_loss_that_is_a_module_is_trained_along(tmp_path):
 
 
 def test_the_average_is_what_is_scored_and_returned(tmp_path):
-    net, outcome = train(tmp_path, average=0.9, evaluate=training.evaluator(dataset(200)))
+    net, outcome = train(tmp_path, ema=0.9, evaluate=training.evaluator(dataset(200)))
     assert training.evaluator(dataset(200))(net) == outcome.score
     tensors, _ = training.load_checkpoint(tmp_path / "step-00000018.safetensors")
     assert not torch.equal(tensors["network.0.weight"], tensors["average.0.weight"])
     assert torch.equal(net[0].weight, tensors["average.0.weight"])
     judge = network()
-    average = training.Average(judge, 0.9)
+    ema = training.EMA(judge, 0.9)
     training.fit(
         judge,
         batches(),
-        training.optimizer(judge, rate=0.05),
+        training.optimizer(judge, lr=0.05),
         epochs=3,
         schedule="cosine",
-        after_step=lambda step: average.update(judge, step),
+        after_step=lambda step: ema.update(judge, step),
     )
-    assert torch.equal(average.state["0.weight"], net[0].weight)
+    assert torch.equal(ema.state["0.weight"], net[0].weight)
 
 
 def test_only_the_newest_checkpoints_stay_and_a_damaged_one_is_stepped_over(tmp_path):
@@ -147,7 +147,7 @@ def test_only_the_newest_checkpoints_stay_and_a_damaged_one_is_stepped_over(tmp_
     assert names == [f"step-{step:08}.safetensors" for step in (7, 8, 9)]
     newest = tmp_path / "again" / names[-1]
     newest.write_bytes(newest.read_bytes()[:-20])
-    net, _ = train(tmp_path / "again", network(2), resume=True, say=lines.append)
+    net, _ = train(tmp_path / "again", network(2), resume=True, log=lines.append)
     assert "Trying the one before" in lines[0]
     assert bytes_of(net) == bytes_of(whole)
     for path in (tmp_path / "again").glob("step-*"):
@@ -161,7 +161,7 @@ def test_another_run_is_refused_and_told_apart(tmp_path):
     with pytest.raises(ArgumentError, match="folder holds an earlier run"):
         train(tmp_path, identity={"data": "one"})
     with pytest.raises(CheckpointError, match=r"clip was 0.0, is 2.0; data was 'one', is 'two'; rate was 0.05, is 0.1"):
-        train(tmp_path, identity={"data": "two"}, resume=True, rate=0.1, clip=2.0)
+        train(tmp_path, identity={"data": "two"}, resume=True, lr=0.1, clip=2.0)
     with pytest.raises(CheckpointError, match="another network"):
         train(tmp_path, nn.Sequential(nn.Flatten(), nn.Linear(36, 3)), identity={"data": "one"}, resume=True)
 
@@ -206,8 +206,8 @@ def test_the_log_and_the_record_say_what_happened(tmp_path):
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     steps = [line for line in lines if line["kind"] == "step"]
     assert [line["step"] for line in steps] == list(range(2, 19, 2))
-    assert [line["rate"] for line in steps] == pytest.approx(
-        [0.05 * training.rate("cosine", t - 1, 18) for t in range(2, 19, 2)]
+    assert [line["lr"] for line in steps] == pytest.approx(
+        [0.05 * training.lr("cosine", t - 1, 18) for t in range(2, 19, 2)]
     )
     assert all(line["images_per_second"] > 0 for line in steps)
     epochs = [line for line in lines if line["kind"] == "epoch"]
@@ -217,7 +217,7 @@ def test_the_log_and_the_record_say_what_happened(tmp_path):
     assert record.done
     assert record.about == {"network": "small"}
     assert record.history == outcome.history
-    assert record.settings["rate"] == 0.05
+    assert record.settings["lr"] == 0.05
 
 
 def test_a_run_can_be_done_in_parts(tmp_path):
@@ -231,7 +231,7 @@ def test_a_run_can_be_done_in_parts(tmp_path):
 
 def test_nothing_to_resume_is_said(tmp_path):
     lines = []
-    train(tmp_path / "new", resume=True, say=lines.append)
+    train(tmp_path / "new", resume=True, log=lines.append)
     assert lines == [f"Nothing to go on from in {tmp_path / 'new'}; beginning anew."]
 
 

@@ -15,7 +15,7 @@ def plain():
 
 
 def gradients(net, **arguments):
-    stepper = Stepper(net, cross_entropy(0.1), optimizer(net, rate=0.1), **arguments)
+    stepper = Stepper(net, cross_entropy(0.1), optimizer(net, lr=0.1), **arguments)
     loss = stepper.gradients(next(batches().epoch(0)))
     return loss, [p.grad.clone() for p in net.parameters()], stepper
 
@@ -107,10 +107,10 @@ def test_steps_and_until_end_where_they_say():
         position = training.fit(
             net,
             batches(),
-            optimizer(net, rate=0.1),
+            optimizer(net, lr=0.1),
             epochs=3,
             schedule="linear",
-            watch=lambda step: seen.append(round(step.rate, 6)),
+            watch=lambda step: seen.append(round(step.lr, 6)),
             **arguments,
         )
         return seen, position

@@ -36,7 +36,7 @@ def test_nesterov():
         s["v"] = 0.9 * s["v"] + g if s else g  # torch begins with the gradient itself
         return w - 0.1 * (g + 0.9 * s["v"])
 
-    assert descend(lambda p: optimizer(p, "sgd", rate=0.1, nesterov=True)) == pytest.approx(by_hand(rule))
+    assert descend(lambda p: optimizer(p, "sgd", lr=0.1, nesterov=True)) == pytest.approx(by_hand(rule))
 
 
 def test_adamw_shrinks_weights_apart_from_the_gradient():
@@ -46,7 +46,7 @@ def test_adamw_shrinks_weights_apart_from_the_gradient():
         s["v"] = 0.999 * s.get("v", 0) + 0.001 * g * g
         return w - 0.1 * (s["m"] / (1 - 0.9**t)) / (math.sqrt(s["v"] / (1 - 0.999**t)) + 1e-8)
 
-    assert descend(lambda p: optimizer(p, "adamw", rate=0.1, weight_decay=0.2)) == pytest.approx(by_hand(rule))
+    assert descend(lambda p: optimizer(p, "adamw", lr=0.1, weight_decay=0.2)) == pytest.approx(by_hand(rule))
 
 
 def test_rmsprop_with_momentum():
@@ -55,7 +55,7 @@ def test_rmsprop_with_momentum():
         s["b"] = 0.8 * s.get("b", 0) + g / (math.sqrt(s["v"]) + 1.0)
         return w - 0.1 * s["b"]
 
-    assert descend(lambda p: optimizer(p, "rmsprop", rate=0.1, momentum=0.8, eps=1.0)) == pytest.approx(by_hand(rule))
+    assert descend(lambda p: optimizer(p, "rmsprop", lr=0.1, momentum=0.8, eps=1.0)) == pytest.approx(by_hand(rule))
 
 
 def test_biases_and_normalization_can_be_spared():
@@ -64,11 +64,11 @@ def test_biases_and_normalization_can_be_spared():
     tuned = optimizer(net, weight_decay=0.1, decay_biases=False)
     decay = {id(p): group["weight_decay"] for group in tuned.param_groups for p in group["params"]}
     named = dict(net.named_parameters())
-    spared = {name for name, p in named.items() if decay.get(id(p)) == 0}
+    excluded = {name for name, p in named.items() if decay.get(id(p)) == 0}
     decayed = {name for name, p in named.items() if decay.get(id(p)) == 0.1}
     assert decayed == {"0.weight", "5.weight"}
-    assert {"0.bias", "1.weight", "1.bias"} < spared
-    assert any("parametrizations.bias" in name for name in spared)
+    assert {"0.bias", "1.weight", "1.bias"} < excluded
+    assert any("parametrizations.bias" in name for name in excluded)
     assert len(optimizer(net, weight_decay=0.1).param_groups) == 1
     alone = optimizer(list(net.parameters()), weight_decay=0.1, decay_biases=False)
     assert [group["weight_decay"] for group in alone.param_groups] == [0.1, 0.0]
@@ -78,8 +78,8 @@ def test_biases_and_normalization_can_be_spared():
     "arguments",
     [
         {"name": "lion"},
-        {"rate": -1.0},
-        {"rate": math.inf},
+        {"lr": -1.0},
+        {"lr": math.inf},
         {"momentum": 1.0},
         {"weight_decay": -1.0},
         {"nesterov": True, "momentum": 0.0},

@@ -43,7 +43,7 @@ from paring.cli.options._recipe import (
     check_recipe,
     options_of,
 )
-from paring.cli.render._output import count, note, print_facts, print_json, print_table, say, threads_text
+from paring.cli.render._output import count, log, note, print_facts, print_json, print_table, threads_text
 from paring.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -184,9 +184,9 @@ def compress(
     from paring import container
 
     _show_layers(container.inspect(out), record)
-    say()
+    log()
     outcome.show(f"{shop.named.title} on {outcome.data}, {count(outcome.images)} images, {threads_text(threads)}")
-    say()
+    log()
     print_facts(
         {
             "agreement": outcome.agreement,
@@ -219,7 +219,7 @@ def _run_steps(
             name,
             trained=shop.named.weights is not None,
             commands=[as_typed()],
-            say=note,
+            log=note,
             **common,
             **options,
         )

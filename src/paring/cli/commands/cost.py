@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from paring.cli.options._common import Json
-from paring.cli.render._output import count, note, print_facts, print_json, print_table, say
+from paring.cli.render._output import count, log, note, print_facts, print_json, print_table
 from paring.errors import ArgumentError, GraphError
 
 #: Rows up to which a table is set by rich.
@@ -202,7 +202,7 @@ def _table(one: Costed, all_nodes: bool) -> None:
     body = [cells(row.name, row.op, "x".join(map(str, row.output)), row, row.form) for row in rows]
     show = print_table if len(body) <= _LONG else _print_plain
     show(columns, body, title=title, total=cells("total", "", "", one.cost), left=3)
-    say()
+    log()
     kind = "activations, codes of a byte each," if codes else "float32 activations"
     peak = "" if one.partial else f"{count(one.cost.peak_bytes)} bytes of {kind} at once"
     entropy = "zero-order, simulated; the length of a file is measured by paring inspect" if coded else ""

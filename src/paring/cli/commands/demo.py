@@ -10,7 +10,7 @@ import typer
 
 from paring.cli._invocation import as_typed
 from paring.cli.options._common import Json, Seed, Threads, checked_threads
-from paring.cli.render._output import count, note, print_facts, print_json, say, threads_text
+from paring.cli.render._output import count, log, note, print_facts, print_json, threads_text
 from paring.errors import CheckpointError, OutputError
 
 NETWORK, DATA, PRESET = "lenet_5_caffe", "mnist5k", "quick"
@@ -54,7 +54,7 @@ def demo(
         output=file,
         threads=threads,
         commands=[as_typed()],
-        say=note,
+        log=note,
     )
     try:
         record = compress()
@@ -66,9 +66,9 @@ def demo(
     if json:
         print_json({**outcome.to_json(), "seconds": record.seconds, "report": str(page)})
         return
-    say()
+    log()
     outcome.show(f"LeNet-5 on {outcome.data}, {count(outcome.images)} digits never trained on; {threads_text(threads)}")
-    say()
+    log()
     print_facts(
         {
             "agreement": outcome.agreement,

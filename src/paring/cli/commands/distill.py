@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import typer
 
-from paring import distillation
 from paring.cli.commands.train import about, finish, identity, threads_here
 from paring.cli.inputs._images import all_met, scored, scorer, source, telling
 from paring.cli.inputs._networks import check_writable
@@ -92,7 +91,7 @@ def distill(
     ensemble: Annotated[
         str,
         typer.Option(
-            "--average", metavar="NAME", rich_help_panel=_PANEL, help="Of an ensemble: logits or probabilities."
+            "--average", metavar="NAME", rich_help_panel=_PANEL, help="Of an ensemble: logits, probabilities."
         ),
     ] = "logits",
     cache: Annotated[
@@ -183,13 +182,14 @@ def distill(
         "limit": limit,
         "on_bad_image": on_bad_image,
     }
+    from paring import distillation
     from paring.cli.inputs._workshop import open_workshop
 
     shop = open_workshop(net, weights, data, val, asked, seed, threads_here(threads), stream=workers is not None)
     images = source(shop, settings, workers or 0, on_bad_image, world.device)
     tests = scored(shop, world, workers or 0, on_bad_image)
-    say = note if world.main else lambda line: None
-    teachers = opened_teachers(teacher, shop.train, teacher_mean, teacher_std, say)
+    tell = note if world.main else lambda line: None
+    teachers = opened_teachers(teacher, shop.train, teacher_mean, teacher_std, tell)
 
     streams = (images, tests) if on_bad_image == "skip" else (None, None)
     facts = {"teacher": ", ".join(teacher), "temperature": str(temperature), "hard weight": str(hard_weight)}
@@ -221,7 +221,7 @@ def distill(
             log_every=log,
             tracker=tracker,
             title=shop.named.title,
-            say=note,
+            log=note,
         )
     bad, bad_tests = (all_met(world, stream) for stream in streams)
     if world.main:

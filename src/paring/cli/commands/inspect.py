@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from paring.cli.options._common import Json
-from paring.cli.render._output import count, print_facts, print_json, print_table, say
+from paring.cli.render._output import count, log, print_facts, print_json, print_table
 from paring.image import Preparation
 
 
@@ -70,7 +70,7 @@ def inspect(
         total=("total", "", "", "", "", "", count(total), "100.0 %"),
         left=3,
     )
-    say()
+    log()
     facts = {
         "input": ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in graph.inputs.items()),
         "graph": f"{len(graph.nodes)} operations, {count(graph.parameters)} weights",

@@ -10,7 +10,7 @@ import typer
 
 from paring.cli.inputs._networks import check_writable
 from paring.cli.options._common import Json, Limit, OnBadImage, Threads, checked_threads
-from paring.cli.render._output import print_json, say
+from paring.cli.render._output import log, print_json
 
 
 def report(
@@ -78,4 +78,4 @@ def _say(page: Path, json: bool) -> None:
     if json:
         print_json({"report": str(page), "bytes": page.stat().st_size})
     else:
-        say(f"Report: {page}")
+        log(f"Report: {page}")

@@ -25,13 +25,13 @@ from paring.cli.options._common import (
 )
 from paring.cli.render._output import (
     count,
+    log,
     note,
     note_bad,
     percent,
     print_facts,
     print_json,
     print_table,
-    say,
     threads_text,
 )
 from paring.errors import ArgumentError
@@ -170,7 +170,7 @@ def _show(found: Sensitivity) -> None:
         row = METHODS[name]
         columns = ("layer", *(row.kind.show(strength) for strength in strengths))
         print_table(columns, rows, title=f"{name}: accuracy by {row.unit}")
-        say()
+        log()
 
 
 def _remark(found: Sensitivity) -> None:

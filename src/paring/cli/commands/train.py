@@ -131,7 +131,7 @@ def train(
             log_every=log,
             tracker=tracker,
             title=shop.named.title,
-            say=note,
+            log=note,
         )
     bad, bad_tests = (all_met(world, stream) for stream in streams)
     if world.main:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def opened_teachers(
-    words: Sequence[str], data: Dataset, mean: str | None, std: str | None, say: Callable[[str], None]
+    words: Sequence[str], data: Dataset, mean: str | None, std: str | None, log: Callable[[str], None]
 ) -> list[nn.Module]:
     """The networks that ``NET[:weights]`` or ``FILE.pare`` name, in eval mode, for images prepared as ``data``'s.
 
@@ -28,7 +28,7 @@ def opened_teachers(
         data: the student's.
         mean: ``--teacher-mean``, for teachers whose file does not say how their images were normalized.
         std: ``--teacher-std``.
-        say: takes a line about a teacher of which nobody says it.
+        log: takes a line about a teacher of which nobody says it.
 
     Raises:
         ArgumentError: if there is no such network, it brings no weights, knows other classes or wants other images; if
@@ -47,7 +47,7 @@ def opened_teachers(
         )
     if own is None and silent:
         these = "; ".join(",".join(f"{v:.4g}" for v in part) for part in (data.preparation.mean, data.preparation.std))
-        say(
+        log(
             f"{', '.join(silent)}: the weights do not say how images were normalized for them. They get the student's "
             f"mean and std ({these}); --teacher-mean and --teacher-std give others."
         )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from paring.training import Settings
 
 #: What is taken where neither an option nor a preset says otherwise.
-DEFAULTS: dict[str, Any] = {"epochs": 20, "batch": 64, "optimizer": "adam", "rate": 1e-3, "schedule": "cosine"}
+DEFAULTS: dict[str, Any] = {"epochs": 20, "batch": 64, "optimizer": "adam", "lr": 1e-3, "schedule": "cosine"}
 
 _RATE, _STEP, _IMAGES, _SPEED = "Learning rate", "Optimizer", "What the loss sees", "Arithmetic and memory"
 
@@ -51,10 +51,10 @@ _OPTIONS: dict[str, Any] = {
         bool, _STEP, "--decay-biases/--no-decay-biases", text="Whether biases and normalizations are decayed, too."
     ),
     "clip": _option(float, _STEP, "--clip", metavar="X", text="Largest norm of all gradients together; 0 for none."),
-    "average": _option(
+    "ema": _option(
         float, _STEP, "--ema", metavar="X", text="Score and keep a moving average of the weights, of this decay."
     ),
-    "rate": _option(float, _RATE, "--rate", metavar="X", text="At the start. [dim]Default: 0.001.[/dim]"),
+    "lr": _option(float, _RATE, "--lr", metavar="X", text="At the start. [dim]Default: 0.001.[/dim]"),
     "schedule": _option(
         str,
         _RATE,

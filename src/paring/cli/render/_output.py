@@ -83,10 +83,10 @@ def print_facts(facts: Mapping[str, str]) -> None:
     width = max(map(len, facts), default=0)
     for name, value in facts.items():
         if value:
-            say(f"{name:<{width}}  {value}")
+            log(f"{name:<{width}}  {value}")
 
 
-def say(message: str = "") -> None:
+def log(message: str = "") -> None:
     """One line of an answer on stdout, not wrapped."""
     Console(soft_wrap=True, highlight=False).print(Text(message))
 

@@ -52,7 +52,7 @@ def specialists(
     covariance: np.ndarray | None = None,
     temperature: float = 3.0,
     epochs: int = 2,
-    rate: float = 0.01,
+    lr: float = 0.01,
     momentum: float = 0.9,
     weight_decay: float = 1e-4,
     schedule: str = "cosine",
@@ -61,7 +61,7 @@ def specialists(
     through: Callable[[Source], Source] | None = None,
     seed: int = 0,
     clock: Callable[[], Clock] = Clock,
-    say: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
     progress: bool = True,
 ) -> Specialists:
     """Train specialists for a generalist.
@@ -83,7 +83,7 @@ def specialists(
         temperature: of the predictions that are clustered; above 1, so that a generalist that is sure of its training
             images still says what they resemble.
         epochs: passes over each specialist's training images (twice its own).
-        rate: learning rate.
+        lr: learning rate.
         momentum: of SGD.
         weight_decay: of SGD.
         schedule: see :data:`paring.training.SCHEDULES`.
@@ -93,7 +93,7 @@ def specialists(
             your own); a pure function of (seed, epoch, step), like any source. A resumed run must be given the same.
         seed: of clusters, order and augmentation.
         clock: makes a clock that says when to keep the specialist in hand.
-        say: takes lines about what is done.
+        log: takes lines about what is done.
         progress: show a bar on the terminal.
 
     Returns:
@@ -115,7 +115,7 @@ def specialists(
     sets = [tuple(own) for own in classes]
     options = {
         "epochs": epochs,
-        "rate": rate,
+        "lr": lr,
         "momentum": momentum,
         "weight_decay": weight_decay,
         "schedule": schedule,
@@ -153,11 +153,11 @@ def specialists(
                 seed=derived_seed(seed, stage),
                 augment=augment,
             )
-            tuned = optimizer(network.parameters(), rate=rate, momentum=momentum, weight_decay=weight_decay)
+            tuned = optimizer(network.parameters(), lr=lr, momentum=momentum, weight_decay=weight_decay)
             source: Source = through(batches) if through else batches
             record = _train(stage, network, source, tuned, epochs, schedule, kept, clock, progress)
         names = ", ".join(train.classes[c] for c in own)
-        say(f"{stage}: {names}; {record.epochs} epochs, {record.seconds:.0f} s, loss {record.train_loss or 0:.4f}")
+        log(f"{stage}: {names}; {record.epochs} epochs, {record.seconds:.0f} s, loss {record.train_loss or 0:.4f}")
         members.append(Specialist(network.eval(), own, dustbin_correction(counts, own)))
     return Specialists(generalist, members)
 

@@ -90,22 +90,22 @@ def _matching(branches: dict[str, tuple[str, ...]], patterns: Iterable[str]) -> 
 
 
 def cheapest_branch(
-    graph: Graph, score: Callable[[Graph], float], spare: Iterable[str] = ()
+    graph: Graph, score: Callable[[Graph], float], exclude: Iterable[str] = ()
 ) -> tuple[str, Graph, float] | None:
     """The branch without which ``score`` is smallest, the graph without it and that score; ``None`` if none is left.
 
     Args:
         graph: the network, unchanged.
         score: of a graph; a loss, so that less is better.
-        spare: patterns, as in :func:`remove_branches`, of branches to leave alone.
+        exclude: patterns, as in :func:`remove_branches`, of branches to leave alone.
 
     Raises:
         ArgumentError: if a pattern matches no branch.
     """
     branches = residual_branches(graph)
-    spared, best = _matching(branches, spare), None
+    excluded, best = _matching(branches, exclude), None
     for add in branches:
-        if add not in spared:
+        if add not in excluded:
             smaller = remove_branches(graph, [add])
             loss = float(score(smaller))
             if best is None or loss < best[2]:

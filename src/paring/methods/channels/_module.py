@@ -61,7 +61,7 @@ def cut_branches(
     *,
     batches: Iterable[Any] = (),
     loss: Loss | None = None,
-    spare: Iterable[str] = (),
+    exclude: Iterable[str] = (),
 ) -> ShallowerNetwork:
     """Remove residual branches, whose blocks become their shortcuts, and give back a network to be fine-tuned.
 
@@ -73,7 +73,7 @@ def cut_branches(
             then. Every branch is tried, so ``n`` branches of ``b`` cost about ``n b`` passes over the batches.
         batches: where branches are counted: a few hundred images as :class:`paring.training.Batch`.
         loss: cross-entropy if not given.
-        spare: patterns of branches to leave alone where they are counted.
+        exclude: patterns of branches to leave alone where they are counted.
 
     Raises:
         GraphError: if the network cannot be captured.
@@ -83,9 +83,9 @@ def cut_branches(
     removed: list[str] = []
     losses: list[float] = []
     if isinstance(branches, int):
-        judge, spare = _mean_loss(list(batches), loss or cross_entropy()), list(spare)
+        judge, exclude = _mean_loss(list(batches), loss or cross_entropy()), list(exclude)
         while len(removed) < branches:
-            best = cheapest_branch(graph, judge, spare)
+            best = cheapest_branch(graph, judge, exclude)
             if best is None:
                 raise ArgumentError(
                     "so many branches cannot be removed", found=branches, expected=f"up to {len(removed)}"

@@ -69,7 +69,7 @@ class Plan:
     scores: np.ndarray
     round_to: int
     floor: float
-    spared: Iterable[str] = ()
+    excluded: Iterable[str] = ()
     keep: np.ndarray = field(init=False)
     buckets: list[Bucket] = field(init=False)
     units: dict[tuple[str, int], int] = field(init=False)
@@ -81,10 +81,10 @@ class Plan:
             raise ArgumentError("channels cannot be rounded to", found=self.round_to, expected="1, 2, 4, 8, 16, ...")
         self.keep = np.ones(self.coupled.count, bool)
         self.units = {axis: unit(len(self.coupled.axes[axis]), self.round_to) for axis in self.coupled.makers}
-        spared = set(self.spared)
+        excluded = set(self.excluded)
         self.stay = dict(self.coupled.fixed)
         for axis in self.coupled.makers:
-            if self.coupled.layers[axis[0]] in spared:
+            if self.coupled.layers[axis[0]] in excluded:
                 self.stay.update(dict.fromkeys(self.coupled.axes[axis].tolist(), "is spared"))
         self.stay.update(dict.fromkeys(np.flatnonzero(np.isinf(self.scores)).tolist(), "has no score"))
         self.buckets = self._buckets()

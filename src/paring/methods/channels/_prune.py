@@ -81,7 +81,7 @@ def prune_channels(
     score: str | np.ndarray = "l1",
     gates: Mapping[str, np.ndarray] | None = None,
     norms: Mapping[str, np.ndarray] | None = None,
-    spare: Iterable[str] = (),
+    exclude: Iterable[str] = (),
     round_to: int = ENGINE_TILE,
     floor: float = 0.125,
     seed: int = 0,
@@ -99,7 +99,7 @@ def prune_channels(
         score: name of a score (:func:`channel_scores`), or one number for each class of ``couplings(graph)``.
         gates: for ``taylor``.
         norms: for ``bn``.
-        spare: patterns on layers that keep all their channels.
+        exclude: patterns on layers that keep all their channels.
         round_to: channel counts become multiples of this; of a smaller power of two, half its width at most, in a
             layer narrower than twice this. 16 is the engine's tile; 1 for none.
         floor: fraction of every layer's channels that stays at least; never less than one rounding unit.
@@ -119,11 +119,11 @@ def prune_channels(
         if scores.shape != (coupled.count,):
             raise ArgumentError("scores do not fit the network", found=scores.shape, expected=(coupled.count,))
     names = list(dict.fromkeys(coupled.layers.values()))
-    spared = [name for pattern in spare for name in _matching(pattern, names)]
+    excluded = [name for pattern in exclude for name in _matching(pattern, names)]
     targets = {name: value for pattern, value in (keep or {}).items() for name in _matching(pattern, names)}
     if not targets and macs is None and parameters is None:
         raise ArgumentError("nothing to prune", expected="keep={pattern: fraction}, macs= or parameters=")
-    plan = Plan(graph, coupled, scores, round_to, floor, spared)
+    plan = Plan(graph, coupled, scores, round_to, floor, excluded)
     _cut_layers(plan, targets)
     for what, target in (("macs", macs), ("parameters", parameters)):
         if target is not None:

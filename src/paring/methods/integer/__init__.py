@@ -12,7 +12,7 @@ from paring.methods.integer._moments import normals as normals
 from paring.methods.integer._observers import OBSERVERS as OBSERVERS
 from paring.methods.integer._observers import Histogram as Histogram
 from paring.methods.integer._observers import affine as affine
-from paring.methods.integer._output_noise import answer_noise as answer_noise
+from paring.methods.integer._output_noise import output_noise as output_noise
 from paring.methods.integer._quantize import Quantized as Quantized
 from paring.methods.integer._quantize import observe as observe
 from paring.methods.integer._quantize import quantize as quantize

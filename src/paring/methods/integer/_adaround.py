@@ -35,7 +35,7 @@ def adaround(
     most: int,
     *,
     steps: int = 300,
-    rate: float = 0.05,
+    lr: float = 0.05,
     weight: float = 0.1,
     damping: float | None = None,
 ) -> Tensor:
@@ -46,7 +46,7 @@ def adaround(
         scales: float32 ``(groups, out / groups)``.
         most: the largest code.
         steps: steps of Adam.
-        rate: its learning rate.
+        lr: its learning rate.
         weight: lambda, the price of indecision, where the error is in units of a weight's step at mean curvature.
         damping: share of the mean diagonal added to ``H``; see :meth:`LeastSquares.damped`.
 
@@ -60,7 +60,7 @@ def adaround(
     low, high = _STRETCH
     share = ((problem.weight / column - down).clamp(0.01, 0.99) - low) / (high - low)
     v = torch.logit(share).requires_grad_()
-    optimizer = torch.optim.Adam([v], rate)
+    optimizer = torch.optim.Adam([v], lr)
     for step in range(steps):
         progress = step / max(steps - 1, 1)
         raised = rectified_sigmoid(v)

@@ -18,7 +18,7 @@ _PROBES = 8
 _BATCH = 4
 
 
-def answer_noise(plan: Plan, images: Tensor, seed: int = 0) -> dict[str, float]:
+def output_noise(plan: Plan, images: Tensor, seed: int = 0) -> dict[str, float]:
     """For each value with codes, the power of what rounding it alone does to the answers over the answers' power.
 
     With ``e`` the error of rounding a value and ``J`` the answers' derivative by it, the answers are off by ``J e``,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from paring.forms import Dense, Form, Integer
-from paring.graph import Codes, Graph, Node, dequantize, quantize
+from paring.graph import Graph, Node, QuantParams, dequantize, quantize
 from paring.methods.integer._roles import ROUNDING, Roles
 from paring.runtime.reference import FUNCTIONS
 
@@ -27,7 +27,7 @@ class Plan:
     roles: Roles
     weights: dict[str, Integer] = field(default_factory=dict)
     biases: dict[str, np.ndarray] = field(default_factory=dict)
-    codes: dict[str, Codes] = field(default_factory=dict)
+    codes: dict[str, QuantParams] = field(default_factory=dict)
 
     @property
     def graph(self) -> Graph:
@@ -55,7 +55,7 @@ class Plan:
         return -np.inf, np.inf
 
 
-def clamps(codes: Codes, low: float, high: float) -> dict[str, int]:
+def clamps(codes: QuantParams, low: float, high: float) -> dict[str, int]:
     """The codes between which a result is clamped so that it stays in ``low .. high``."""
     ends = quantize(np.array([low, high], np.float32), codes)
     return {"low": int(ends[0]), "high": int(ends[1])}
@@ -70,7 +70,7 @@ class _Emission:
         self.nodes: list[Node] = []
         self.weights: dict[str, Form] = {}
         self.floats = {name: name for name in plan.graph.inputs}
-        self.codes: dict[str, tuple[str, Codes]] = {}
+        self.codes: dict[str, tuple[str, QuantParams]] = {}
         self.bounds: dict[str, tuple[float, float]] = {}
         self.users = plan.graph.weight_users()
         self.taken = {*plan.graph.inputs, *(node.name for node in plan.graph.nodes)}
@@ -112,7 +112,7 @@ class _Emission:
         self.codes[value] = label, made
 
     def _computing(
-        self, node: Node, role: str, made: Codes, source: Codes
+        self, node: Node, role: str, made: QuantParams, source: QuantParams
     ) -> tuple[str, dict[str, Any], dict[str, str]]:
         attrs = {**made.attrs(), **clamps(made, *self.plan.bounds(node))}
         if role == "layer":
@@ -147,7 +147,7 @@ class _Emission:
             self.floats[value] = name
         return self.floats[value]
 
-    def _as_codes(self, value: str, wanted: Codes | None) -> tuple[str, Codes]:
+    def _as_codes(self, value: str, wanted: QuantParams | None) -> tuple[str, QuantParams]:
         """The value's codes; of the ``wanted`` kind, through a ``rescale`` where it has others."""
         if value not in self.codes:
             made = self.plan.codes[value]
@@ -169,7 +169,7 @@ class _Emission:
         return name
 
 
-def _table(node: Node, source: Codes, made: Codes) -> np.ndarray:
+def _table(node: Node, source: QuantParams, made: QuantParams) -> np.ndarray:
     """The output's code for each code of the input."""
     x = dequantize(np.arange(source.high + 1, dtype=np.uint8), source)
     return quantize(FUNCTIONS[node.op](node.attrs, [x[:, None]], {})[:, 0], made).astype(np.float32)

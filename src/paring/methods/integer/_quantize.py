@@ -29,11 +29,11 @@ from torch import Tensor
 from paring.capture import BatchNorm, rebuild
 from paring.errors import ArgumentError, DataError
 from paring.forms import Integer
-from paring.graph import Codes, Graph, Node, fold_scale_shift, least_scales, simplify
+from paring.graph import Graph, Node, QuantParams, fold_scale_shift, least_scales, simplify
 from paring.methods.integer._bias_correction import correct_analytically
 from paring.methods.integer._moments import Moments, Normal, moments, normals
 from paring.methods.integer._observers import OBSERVERS, Histogram, Range, affine
-from paring.methods.integer._output_noise import answer_noise, noisiest
+from paring.methods.integer._output_noise import noisiest, output_noise
 from paring.methods.integer._plan import Plan
 from paring.methods.integer._report import Report, describe_plan
 from paring.methods.integer._roles import ROUNDING, WEIGHTED, Bits, assign, widths
@@ -81,7 +81,7 @@ def quantize(
     correct: bool = True,
     equalized: bool | str | None = None,
     answers: str = "float",
-    float_sums: int = 0,
+    float_outputs: int = 0,
     norms: Mapping[str, BatchNorm] | None = None,
     tuning_images: int = 64,
     options: Mapping[str, float] | None = None,
@@ -141,13 +141,13 @@ def quantize(
     told = moments(roles.graph, known) if norms and calibration is None else None
     if on_codes:
         _choose_codes(plan, calibration, told, activations, observer)
-    if float_sums:
-        if float_sums < 0:
-            raise ArgumentError("number of layers cannot be", found=f"float_sums={float_sums}", expected="0 up")
+    if float_outputs:
+        if float_outputs < 0:
+            raise ArgumentError("number of layers cannot be", found=f"float_outputs={float_outputs}", expected="0 up")
         if calibration is None or not on_codes:
-            raise ArgumentError("sums are kept in float by what images show", found=f"float_sums={float_sums}")
-        noise = answer_noise(plan, calibration[:_NOISE_IMAGES])
-        exact = noisiest(roles, noise, float_sums)
+            raise ArgumentError("sums are kept in float by what images show", found=f"float_outputs={float_outputs}")
+        noise = output_noise(plan, calibration[:_NOISE_IMAGES])
+        exact = noisiest(roles, noise, float_outputs)
         notes.append(f"sums kept in float, they made most of the noise: {', '.join(exact)}")
         roles = assign(graph, weights, on_codes=on_codes, answers=answers, exact=exact)
         plan = Plan(roles, codes={name: plan.codes[name] for name in (*roles.rounded(), *roles.entries())})
@@ -207,7 +207,7 @@ def _choose_codes(
         if chosen is None:
             raise ArgumentError("an activation's width cannot be None alone", where=value, fix="Leave its layer float")
         scale, zero = affine(*ranges[home], chosen)
-        plan.codes[value] = Codes(float(scale), zero, chosen)
+        plan.codes[value] = QuantParams(float(scale), zero, chosen)
 
 
 def _homes(plan: Plan) -> dict[str, str]:
@@ -264,7 +264,7 @@ def _hold_biases(plan: Plan) -> None:
             plan.weights[name] = Integer.from_dense(form.dense(), wider, form.bits, form.axis)
 
 
-def _source(plan: Plan, node: Node) -> Codes:
+def _source(plan: Plan, node: Node) -> QuantParams:
     """What a layer's input codes stand for, followed back through what only moves them."""
     makers = {n.name: n for n in plan.graph.nodes}
     value = node.inputs[0]

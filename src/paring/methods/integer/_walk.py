@@ -11,7 +11,7 @@ from torch import Tensor
 
 from paring.capture import rebuild
 from paring.forms import Integer
-from paring.graph import Codes, Node
+from paring.graph import Node, QuantParams
 from paring.methods.integer._bias_correction import correct_bias
 from paring.methods.integer._plan import Plan
 from paring.methods.integer._roles import ROUNDING, WEIGHTED
@@ -20,7 +20,7 @@ from paring.methods.integer._roles import ROUNDING, WEIGHTED
 Tune = Callable[[Node, Tensor, Tensor, Tensor], None]
 
 
-def fake_quantize(x: Tensor, codes: Codes) -> Tensor:
+def fake_quantize(x: Tensor, codes: QuantParams) -> Tensor:
     """``x`` as its codes will stand for it, in float."""
     out = torch.empty_like(x)
     for source, target in zip(x, out, strict=True):  # an image at a time stays in the cache

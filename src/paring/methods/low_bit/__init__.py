@@ -14,10 +14,10 @@ from paring.methods.low_bit._dorefa import DoReFa as DoReFa
 from paring.methods.low_bit._dorefa import dorefa as dorefa
 from paring.methods.low_bit._dorefa import quantize_unit as quantize_unit
 from paring.methods.low_bit._dorefa import unit_weight as unit_weight
-from paring.methods.low_bit._inq import Incremental as Incremental
+from paring.methods.low_bit._inq import INQ as INQ
+from paring.methods.low_bit._inq import inq_freeze as inq_freeze
 from paring.methods.low_bit._inq import power_exponents as power_exponents
 from paring.methods.low_bit._inq import power_levels as power_levels
-from paring.methods.low_bit._inq import quantize_incrementally as quantize_incrementally
 from paring.methods.low_bit._inq import round_to_powers as round_to_powers
 from paring.methods.low_bit._ternary import Ternary as Ternary
 from paring.methods.low_bit._ternary import ternarize as ternarize

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from paring.errors import ArgumentError
 from paring.forms import Codebook, Dense, Sparse
-from paring.methods.pruning import Moving, Pruned, magnitude_mask
+from paring.methods.pruning import MovementPruned, Pruned, magnitude_mask
 from paring.parametrize import FormParametrization, attach, places, select
 from paring.parametrize._select import parametrization, value
 from paring.parametrize._untouched import untouched
@@ -93,7 +93,7 @@ def _checked_portion(portion: float) -> float:
     return float(portion)
 
 
-class Incremental(FormParametrization):
+class INQ(FormParametrization):
     """``weight = where(frozen, values, original)``: the frozen part is powers of two, the gradient reaches the rest.
 
     Args:
@@ -115,7 +115,7 @@ class Incremental(FormParametrization):
         self.register_buffer("values", values)
 
     @classmethod
-    def blank(cls, shape: tuple[int, ...], bits: int = 5, n1: int = 0, pruned: int = 0) -> Incremental:
+    def blank(cls, shape: tuple[int, ...], bits: int = 5, n1: int = 0, pruned: int = 0) -> INQ:
         """One with nothing frozen, to load a state into."""
         return cls(torch.zeros(shape, dtype=torch.bool), torch.zeros(shape), bits, n1, pruned)
 
@@ -171,7 +171,7 @@ class Incremental(FormParametrization):
         return Sparse.from_dense(dense) if np.count_nonzero(dense) < dense.size * 31 / 32 else Dense(dense)
 
 
-def quantize_incrementally(module: nn.Module, targets: Mapping[str, int], portion: float = 0.5) -> dict[str, int]:
+def inq_freeze(module: nn.Module, targets: Mapping[str, int], portion: float = 0.5) -> dict[str, int]:
     """Begin, or go on: round and freeze the largest weights of each selected layer up to a portion; then train.
 
     The paper's portions are 0.5, 0.75, 0.875, 1 (AlexNet: 0.3, 0.6, 0.8, 1), with training after each but the last.
@@ -196,9 +196,9 @@ def quantize_incrementally(module: nn.Module, targets: Mapping[str, int], portio
     untouched(module, [name for name in chosen if parametrization(there[name]) is None])
     for name, bits in chosen.items():
         form, weight = parametrization(there[name]), value(there[name])
-        if isinstance(form, Incremental):
+        if isinstance(form, INQ):
             _check_advance(name, form, bits, portion)
-        elif form is not None and not isinstance(form, Pruned | Moving):
+        elif form is not None and not isinstance(form, Pruned | MovementPruned):
             raise ArgumentError(
                 f"weight is already {form.kind}", where=name, fix="Bake it first: paring.parametrize.detach"
             )
@@ -209,7 +209,7 @@ def quantize_incrementally(module: nn.Module, targets: Mapping[str, int], portio
     got = {}
     for name, bits in chosen.items():
         form = parametrization(there[name])
-        if not isinstance(form, Incremental):
+        if not isinstance(form, INQ):
             form = _begun(value(there[name]), bits)
             attach(there[name], form)
         form.advance(there[name].module.parametrizations[there[name].tensor].original, portion)  # type: ignore[union-attr,index]
@@ -217,14 +217,14 @@ def quantize_incrementally(module: nn.Module, targets: Mapping[str, int], portio
     return got
 
 
-def _begun(weight: Tensor, bits: int) -> Incremental:
+def _begun(weight: Tensor, bits: int) -> INQ:
     """The trainable form with nothing but the zeros frozen."""
     n1, _ = power_exponents(float(weight.abs().max()), bits)
     zero = weight == 0
-    return Incremental(zero, torch.zeros_like(weight), bits, n1, int(zero.sum()))
+    return INQ(zero, torch.zeros_like(weight), bits, n1, int(zero.sum()))
 
 
-def _check_advance(name: str, form: Incremental, bits: int, portion: float) -> None:
+def _check_advance(name: str, form: INQ, bits: int, portion: float) -> None:
     if form.bits != bits:
         raise ArgumentError("weight has begun with another width", where=name, found=bits, expected=form.bits)
     alive = form.frozen.numel() - form.pruned

@@ -10,7 +10,7 @@ from paring.methods.pruning._magnitude import prune as prune
 from paring.methods.pruning._magnitude import prune_by_quality as prune_by_quality
 from paring.methods.pruning._magnitude import prune_global as prune_global
 from paring.methods.pruning._magnitude import quality_mask as quality_mask
-from paring.methods.pruning._movement import Moving as Moving
+from paring.methods.pruning._movement import MovementPruned as MovementPruned
 from paring.methods.pruning._movement import movement_penalty as movement_penalty
 from paring.methods.pruning._movement import prune_by_movement as prune_by_movement
 from paring.methods.pruning._movement import settle_movement as settle_movement

@@ -13,7 +13,7 @@ from torch import nn
 
 from paring.errors import ArgumentError
 from paring.methods.pruning._magnitude import apply_masks, checked_fraction, cubic, magnitude_mask, values
-from paring.methods.pruning._movement import Moving
+from paring.methods.pruning._movement import MovementPruned
 from paring.methods.pruning._scores import score_mask
 from paring.parametrize import places, select
 from paring.parametrize._select import parametrization
@@ -60,7 +60,7 @@ class Gradual:
         self.begin, self.end, self.every, self.first = begin, end, every, checked_fraction(first)
         self.targets = select(network, {pattern: checked_fraction(keep) for pattern, keep in targets.items()})
         there = places(network)
-        plain = [name for name in self.targets if not isinstance(parametrization(there[name]), Moving)]
+        plain = [name for name in self.targets if not isinstance(parametrization(there[name]), MovementPruned)]
         arrays = values(network, plain)
         apply_masks(network, {name: np.ones(arrays[name].shape, bool) for name in plain}, bits=bits)
 
@@ -76,7 +76,7 @@ class Gradual:
         plain = {}
         for name, keep in wanted.items():
             form = parametrization(there[name])
-            if isinstance(form, Moving):
+            if isinstance(form, MovementPruned):
                 form.level.fill_(keep)
             else:
                 plain[name] = keep

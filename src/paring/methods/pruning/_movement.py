@@ -52,7 +52,7 @@ class _Masked(torch.autograd.Function):
         return torch.where(mask, grads[0], grads[0].new_zeros(())), grads[0] * weight, None
 
 
-class Moving(FormParametrization):
+class MovementPruned(FormParametrization):
     """``weight = M(scores) * original``; ``scores`` is a parameter and is trained.
 
     Args:
@@ -72,7 +72,7 @@ class Moving(FormParametrization):
         self.register_buffer("level", torch.tensor(float(level), dtype=torch.float64))
 
     @classmethod
-    def blank(cls, shape: tuple[int, ...], bits: int = 32, soft: int = 0) -> Moving:
+    def blank(cls, shape: tuple[int, ...], bits: int = 32, soft: int = 0) -> MovementPruned:
         """One that keeps everything, to load a state into."""
         return cls(shape, bits, soft)
 
@@ -121,7 +121,7 @@ def prune_by_movement(
     there = places(module)
     for name in chosen:
         form = parametrization(there[name])
-        if form is not None and not (isinstance(form, Moving) and form.soft == int(soft)):
+        if form is not None and not (isinstance(form, MovementPruned) and form.soft == int(soft)):
             raise ArgumentError(
                 f"weight is already {form.kind}", where=name, fix="Bake it first: paring.parametrize.detach"
             )
@@ -129,16 +129,16 @@ def prune_by_movement(
         form = parametrization(there[name])
         if form is None:
             weight = value(there[name])
-            attach(there[name], Moving(tuple(weight.shape), bits, int(soft), level).to(weight.device))
+            attach(there[name], MovementPruned(tuple(weight.shape), bits, int(soft), level).to(weight.device))
         else:
-            assert isinstance(form, Moving)
+            assert isinstance(form, MovementPruned)
             form.level.fill_(level)
     return list(chosen)
 
 
 def movement_penalty(module: nn.Module) -> Tensor:
     """Mean of ``sigmoid(scores)`` over all scores, scalar: what a soft threshold needs in the loss (equation 6)."""
-    scores = [form.scores for form in module.modules() if isinstance(form, Moving)]
+    scores = [form.scores for form in module.modules() if isinstance(form, MovementPruned)]
     if not scores:
         raise ArgumentError("no weight has scores", fix="Call prune_by_movement first")
     return torch.cat([torch.sigmoid(s).reshape(-1) for s in scores]).mean()
@@ -149,7 +149,7 @@ def settle_movement(module: nn.Module) -> list[str]:
     done = []
     for name, place in places(module).items():
         form = parametrization(place)
-        if isinstance(form, Moving):
+        if isinstance(form, MovementPruned):
             mask, bits = form.mask(), form.bits
             attach(place, Pruned(mask, bits))
             done.append(name)

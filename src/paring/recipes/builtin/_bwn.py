@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from paring.recipes.run import Subject
+from paring.recipes.run import RecipeContext
 from paring.recipes.steps._base import Step
 from paring.recipes.steps._weights import binarize_weights
 
 
 def bwn(
-    subject: Subject,
+    subject: RecipeContext,
     *,
     layers: str | Sequence[str] | None = None,
     gradient: str = "paper",
     epochs: int = 20,
-    rate: float = 1e-3,
+    lr: float = 1e-3,
     augment: str | None = None,
 ) -> list[Step]:
     """The steps.
@@ -29,11 +29,11 @@ def bwn(
         layers: patterns on the layers to work on; if not given, all but the last and a convolution that comes first.
         gradient: ``paper``, or ``released`` for the one of the authors' code.
         epochs: of tuning; 0 for none.
-        rate: of tuning.
+        lr: of tuning.
         augment: augmentation while tuning.
 
     Raises:
         ArgumentError: if an option cannot be or a pattern matches nothing.
     """
-    targets = subject.targets(layers, gradient, spare_ends=True)
-    return [binarize_weights(targets), *subject.tuning(epochs, rate, augment)]
+    targets = subject.targets(layers, gradient, exclude_ends=True)
+    return [binarize_weights(targets), *subject.tuning(epochs, lr, augment)]

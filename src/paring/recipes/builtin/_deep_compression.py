@@ -43,7 +43,7 @@ def deep_compression(
     checkpoint_seconds: float = 60.0,
     checkpoint_steps: int = 0,
     commands: Sequence[str] = (),
-    say: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
     progress: bool = True,
 ) -> Record:
     """Run the recipe in a folder; called again on the same folder after a kill, it goes on to the same bytes.
@@ -65,7 +65,7 @@ def deep_compression(
         checkpoint_seconds: at most so long between two checkpoints of a stage in hand; 0 for none.
         checkpoint_steps: also one after every so many steps; 0 for none.
         commands: command lines to put into the record.
-        say: takes a line about each step; ``print`` unless given.
+        log: takes a line about each step; ``print`` unless given.
         progress: show a progress bar on a terminal.
 
     Returns:
@@ -91,7 +91,7 @@ def deep_compression(
         sets = open_sets(data, network, hold_out, data_args)
         build = maker(network, sets.train, network_args)
         clock = partial(Clock, checkpoint_seconds, checkpoint_steps)
-        job = Job(name, build, chosen, sets, seed, Path(run), coding, clock, say, progress)
+        job = Job(name, build, chosen, sets, seed, Path(run), coding, clock, log, progress)
         return job.run(until, restart, Path(output) if output else None, list(commands))
     finally:
         torch.set_num_threads(before)

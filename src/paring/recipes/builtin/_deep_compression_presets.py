@@ -11,15 +11,15 @@ from paring.recipes._settings import Phase, Settings
 #: The paper's own way, arXiv 1510.00149: SGD, one fraction a layer, three rounds of pruning and retraining, linear
 #: initialization, 8 bits for convolutions and 5 (6 for LeNet-300-100) for fully connected layers, fixed assignment,
 #: 32-bit centroids and biases. Fractions are those of its tables where it has the layer.
-_PAPER_PHASE = Phase(epochs=20, optimizer="sgd", rate=0.01, schedule="inv", weight_decay=5e-4, batch=64)
+_PAPER_PHASE = Phase(epochs=20, optimizer="sgd", lr=0.01, schedule="inv", weight_decay=5e-4, batch=64)
 
 
 def _paper(keep_layers: dict[str, float], fc_centroids: int) -> Settings:
     return Settings(
         train=_PAPER_PHASE,
-        prune=Phase(epochs=15, optimizer="sgd", rate=0.01, schedule="constant", weight_decay=5e-5, batch=64),
-        retrain=Phase(epochs=15, optimizer="sgd", rate=0.01, schedule="cosine", weight_decay=5e-5, batch=64),
-        tune=Phase(epochs=5, optimizer="sgd", rate=1e-4, schedule="cosine", batch=64),
+        prune=Phase(epochs=15, optimizer="sgd", lr=0.01, schedule="constant", weight_decay=5e-5, batch=64),
+        retrain=Phase(epochs=15, optimizer="sgd", lr=0.01, schedule="cosine", weight_decay=5e-5, batch=64),
+        tune=Phase(epochs=5, optimizer="sgd", lr=1e-4, schedule="cosine", batch=64),
         keep=0.08,
         keep_layers=keep_layers,
         rounds=3,
@@ -36,7 +36,7 @@ def _small(augment: str, train: int, prune: int, retrain: int, tune: int, **chan
         train=Phase(epochs=train, augment=augment),
         prune=Phase(epochs=prune, schedule="constant", **common),  # type: ignore[arg-type]
         retrain=Phase(epochs=retrain, **common),  # type: ignore[arg-type]
-        tune=Phase(epochs=tune, rate=3e-4, **common),  # type: ignore[arg-type]
+        tune=Phase(epochs=tune, lr=3e-4, **common),  # type: ignore[arg-type]
         keep=0.05,
         rounds=500,
         centroids=16,
@@ -57,9 +57,9 @@ PRESETS: dict[str, Settings] = {
     # what was learned, plain images.
     "gentle": Settings(
         train=Phase(epochs=30),
-        prune=Phase(epochs=8, rate=5e-4, schedule="constant", distill=0.5),
-        retrain=Phase(epochs=12, rate=5e-4, distill=0.5),
-        tune=Phase(epochs=2, rate=1e-4, distill=0.5),
+        prune=Phase(epochs=8, lr=5e-4, schedule="constant", distill=0.5),
+        retrain=Phase(epochs=12, lr=5e-4, distill=0.5),
+        tune=Phase(epochs=2, lr=1e-4, distill=0.5),
         keep=0.5,
         rounds=100,
         centroids=64,

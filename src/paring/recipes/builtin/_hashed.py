@@ -9,19 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from paring.recipes.run import Subject
+from paring.recipes.run import RecipeContext
 from paring.recipes.steps._base import Step
 from paring.recipes.steps._weights import hash_weights
 
 
 def hashed(
-    subject: Subject,
+    subject: RecipeContext,
     *,
     keep: float = 0.125,
     layers: str | Sequence[str] | Mapping[str, float] | None = None,
     bits: int = 32,
     epochs: int = 20,
-    rate: float = 1e-3,
+    lr: float = 1e-3,
     augment: str | None = None,
 ) -> list[Step]:
     """The steps.
@@ -33,11 +33,11 @@ def hashed(
             and a convolution that comes first.
         bits: width of a value, 32 or 16.
         epochs: of tuning; 0 for none.
-        rate: of tuning.
+        lr: of tuning.
         augment: augmentation while tuning.
 
     Raises:
         ArgumentError: if a number cannot be or a pattern matches nothing.
     """
-    targets = subject.targets(layers, keep, spare_ends=True)
-    return [hash_weights(targets, bits=bits), *subject.tuning(epochs, rate, augment)]
+    targets = subject.targets(layers, keep, exclude_ends=True)
+    return [hash_weights(targets, bits=bits), *subject.tuning(epochs, lr, augment)]

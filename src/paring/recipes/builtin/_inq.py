@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from paring.recipes.run import Subject
+from paring.recipes.run import RecipeContext
 from paring.recipes.steps._base import Step
 from paring.recipes.steps._weights import round_to_powers
 
 
 def inq(
-    subject: Subject,
+    subject: RecipeContext,
     *,
     bits: int = 5,
     layers: str | Sequence[str] | Mapping[str, int] | None = None,
     portions: Sequence[float] = (0.5, 0.75, 0.875, 1.0),
     epochs: int = 4,
-    rate: float = 5e-4,
+    lr: float = 5e-4,
     augment: str | None = None,
 ) -> list[Step]:
     """The steps.
@@ -31,7 +31,7 @@ def inq(
         layers: patterns on the layers to work on, or pattern to ``bits`` of its own; all if not given.
         portions: of the weights that are frozen by and by; the last one is 1.
         epochs: of tuning after each portion but the last; 0 for none.
-        rate: of tuning.
+        lr: of tuning.
         augment: augmentation while tuning.
 
     Raises:
@@ -40,5 +40,5 @@ def inq(
     targets, found = subject.targets(layers, bits), []
     for portion in portions:
         found.append(round_to_powers(targets, portion=portion))
-        found += subject.tuning(epochs, rate, augment) if portion < 1 else []
+        found += subject.tuning(epochs, lr, augment) if portion < 1 else []
     return found

@@ -12,13 +12,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from paring.errors import ArgumentError
-from paring.recipes.run import Subject
+from paring.recipes.run import RecipeContext
 from paring.recipes.steps._base import Step
 from paring.recipes.steps._structure import quantize
 
 
 def int8(
-    subject: Subject,
+    subject: RecipeContext,
     *,
     bits: int = 8,
     layers: str | Sequence[str] | None = None,
@@ -26,9 +26,9 @@ def int8(
     rounding: str | None = None,
     observer: str = "lp",
     activations: int = 8,
-    float_sums: int = 0,
+    float_outputs: int = 0,
     epochs: int = 0,
-    rate: float = 2e-4,
+    lr: float = 2e-4,
     augment: str | None = None,
 ) -> list[Step]:
     """The steps.
@@ -43,7 +43,7 @@ def int8(
         activations: bits of what goes between layers, 2 to 8.
         float_sums: so many layers, those whose rounded answers disturb the network's most, keep their sums in float.
         epochs: of training through the rounding, batch norms frozen as they are; 0 for none.
-        rate: of that training, with Adam; a larger one moves too many codes of few bits at once.
+        lr: of that training, with Adam; a larger one moves too many codes of few bits at once.
         augment: augmentation in it.
 
     Raises:
@@ -61,7 +61,7 @@ def int8(
     elif bits < 6:
         weights |= dict.fromkeys((subject.layers[0], subject.layers[-1]), 8)
     chosen = rounding or ("nearest" if bits >= 6 else "gptq")
-    training = subject.tuning(epochs, rate, augment)
+    training = subject.tuning(epochs, lr, augment)
     step = quantize(
         equalized=None if calibrate else "relu",
         weights=weights,
@@ -69,7 +69,7 @@ def int8(
         calibrate=calibrate,
         rounding=chosen,
         observer=observer,
-        float_sums=float_sums,
+        float_outputs=float_outputs,
         aware=bool(training),
         norm_delay=0,  # their statistics are those of a trained network; in few epochs others only unsettle the scales
     )

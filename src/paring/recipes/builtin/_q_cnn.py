@@ -12,13 +12,13 @@ from math import prod
 
 from paring.errors import ArgumentError
 from paring.parametrize import select
-from paring.recipes.run import Subject
+from paring.recipes.run import RecipeContext
 from paring.recipes.steps._base import Step
 from paring.recipes.steps._weights import product_quantize
 
 
 def q_cnn(
-    subject: Subject,
+    subject: RecipeContext,
     *,
     layers: str | Sequence[str] | None = None,
     centroids: int | None = None,
@@ -26,7 +26,7 @@ def q_cnn(
     calibrate: int = 128,
     bits: int = 32,
     epochs: int = 5,
-    rate: float = 2e-4,
+    lr: float = 2e-4,
     augment: str | None = None,
 ) -> list[Step]:
     """The steps.
@@ -42,7 +42,7 @@ def q_cnn(
         calibrate: training images that codes are fitted to; 0 fits them to the weights.
         bits: width of a centroid's components, 32 or 16.
         epochs: of tuning; 0 for none.
-        rate: of tuning.
+        lr: of tuning.
         augment: augmentation while tuning.
 
     Raises:
@@ -55,7 +55,7 @@ def q_cnn(
             raise ArgumentError("no layer has enough sub-vectors to share", fix="Name the layers: layers=[...]")
     chosen = select(subject.network, subject.targets(layers, None))
     targets = {name: _target(subject.shape(name.rpartition(".")[0]), length, centroids) for name in chosen}
-    return [product_quantize(targets, calibrate=calibrate, bits=bits), *subject.tuning(epochs, rate, augment)]
+    return [product_quantize(targets, calibrate=calibrate, bits=bits), *subject.tuning(epochs, lr, augment)]
 
 
 def _target(shape: tuple[int, ...], length: int | None, centroids: int | None) -> list[int]:

@@ -11,29 +11,29 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from paring.errors import ArgumentError
-from paring.recipes.run import Subject
+from paring.recipes.run import RecipeContext
 from paring.recipes.steps._base import Step
 from paring.recipes.steps._structure import cut, cut_branches
 
 #: How each optimizer tunes.
 _TUNING: dict[str, dict[str, Any]] = {
-    "adam": {"rate": 1e-3},
-    "sgd": {"rate": 0.05, "optimizer": "sgd", "nesterov": True, "weight_decay": 1e-4},
+    "adam": {"lr": 1e-3},
+    "sgd": {"lr": 0.05, "optimizer": "sgd", "nesterov": True, "weight_decay": 1e-4},
 }
 
 
 def slim(
-    subject: Subject,
+    subject: RecipeContext,
     *,
     keep: float = 0.5,
     layers: str | Sequence[str] | Mapping[str, float] | None = None,
-    spare: Sequence[str] = (),
+    exclude: Sequence[str] = (),
     score: str = "taylor",
     rounds: int = 1,
     branches: int = 0,
     calibrate: int = 512,
     epochs: int = 15,
-    rate: float | None = None,
+    lr: float | None = None,
     optimizer: str = "adam",
     augment: str | None = None,
 ) -> list[Step]:
@@ -44,14 +44,14 @@ def slim(
         keep: share of the MACs that stays.
         layers: pattern to the share of its channels a layer keeps, or patterns alone on layers that keep ``keep`` of
             theirs; the share of MACs is then what comes out.
-        spare: patterns on layers that keep all their channels.
+        exclude: patterns on layers that keep all their channels.
         score: of a channel: ``taylor``, ``l1``, ``l2``, ``bn`` or ``random``.
         rounds: cut and tune so many times, in equal ratios; one where layers are named.
         branches: so many residual branches go first, each time the one whose loss the training images feel least; they
             count towards the MACs. Small networks gain by it what narrow layers cannot give.
         calibrate: training images that ``taylor`` and the choice of branches ask the loss about.
         epochs: of tuning after each cut; 0 for none.
-        rate: of tuning; 0.001 if not given, with ``sgd`` 0.05.
+        lr: of tuning; 0.001 if not given, with ``sgd`` 0.05.
         optimizer: ``adam``, or ``sgd`` with Nesterov momentum 0.9 and weight decay 1e-4, which suits networks
             with batch norms that are tuned for long.
         augment: augmentation while tuning.
@@ -74,14 +74,14 @@ def slim(
     settings = dict(_TUNING[optimizer])
     if optimizer == "sgd":  # a large rate from the first step would undo what the cut has left
         settings["warmup"] = min(100, epochs * subject.images // 1000)
-    if rate is not None:
-        settings["rate"] = rate
+    if lr is not None:
+        settings["lr"] = lr
     if layers is not None:
-        cuts = [cut(layers=subject.targets(layers, keep), spare=spare, score=score, calibrate=calibrate)]
+        cuts = [cut(layers=subject.targets(layers, keep), exclude=exclude, score=score, calibrate=calibrate)]
     else:
         shares = [keep ** (number / rounds) for number in range(1, rounds + 1)]
         of_now = rounds == 1 and not branches  # else in numbers, for a share would be one of what is left by then
         targets = shares if of_now else [float(int(share * subject.macs)) for share in shares]
-        cuts = [cut(macs=target, spare=spare, score=score, calibrate=calibrate) for target in targets]
+        cuts = [cut(macs=target, exclude=exclude, score=score, calibrate=calibrate) for target in targets]
     first = [cut_branches(branches, calibrate=calibrate)] if branches else []
     return [*first, *(step for one in cuts for step in (one, *subject.tuning(epochs, augment=augment, **settings)))]

@@ -11,20 +11,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from paring.errors import ArgumentError
-from paring.recipes.run import Subject
+from paring.recipes.run import RecipeContext
 from paring.recipes.steps._base import Step
 from paring.recipes.steps._structure import factorize
 
 
 def tucker(
-    subject: Subject,
+    subject: RecipeContext,
     *,
     keep: float | None = None,
     by: str = "macs",
     layers: str | Sequence[str] | Mapping[str, float] | None = None,
     scheme: str = "auto",
     epochs: int = 10,
-    rate: float = 5e-4,
+    lr: float = 5e-4,
     augment: str | None = None,
 ) -> list[Step]:
     """The steps.
@@ -39,7 +39,7 @@ def tucker(
             whose inputs are few, and the last, whose rank is at most the number of classes.
         scheme: ``auto`` (Tucker on convolutions, SVD on matrices), ``svd``, ``spatial``, ``tucker`` or ``cp``.
         epochs: of tuning; 0 for none.
-        rate: of tuning.
+        lr: of tuning.
         augment: augmentation while tuning.
 
     Raises:
@@ -48,5 +48,5 @@ def tucker(
     amount = keep if keep is not None else {"energy": 0.9, "error": 0.3, "vbmf": None}.get(by, 0.5)
     if by == "vbmf" and (keep is not None or isinstance(layers, Mapping)):
         raise ArgumentError("VBMF finds the ranks by itself", found="an amount to keep", fix="Leave keep or by out")
-    targets = subject.targets(layers, amount, spare_ends=True)
-    return [factorize(targets, scheme=scheme, by=by), *subject.tuning(epochs, rate, augment)]
+    targets = subject.targets(layers, amount, exclude_ends=True)
+    return [factorize(targets, scheme=scheme, by=by), *subject.tuning(epochs, lr, augment)]

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from paring.recipes.run import Subject
+from paring.recipes.run import RecipeContext
 from paring.recipes.steps._base import Step
 from paring.recipes.steps._weights import ternarize
 
 
 def twn(
-    subject: Subject,
+    subject: RecipeContext,
     *,
     layers: str | Sequence[str] | Mapping[str, float] | None = None,
     factor: float = 0.75,
     per_channel: bool = False,
     epochs: int = 20,
-    rate: float = 1e-3,
+    lr: float = 1e-3,
     augment: str | None = None,
 ) -> list[Step]:
     """The steps.
@@ -31,11 +31,11 @@ def twn(
         factor: of the threshold.
         per_channel: an alpha for each output channel.
         epochs: of tuning; 0 for none.
-        rate: of tuning.
+        lr: of tuning.
         augment: augmentation while tuning.
 
     Raises:
         ArgumentError: if a number cannot be or a pattern matches nothing.
     """
-    targets = subject.targets(layers, factor, spare_ends=True)
-    return [ternarize(targets, per_channel=per_channel), *subject.tuning(epochs, rate, augment)]
+    targets = subject.targets(layers, factor, exclude_ends=True)
+    return [ternarize(targets, per_channel=per_channel), *subject.tuning(epochs, lr, augment)]

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from paring.recipes.run import Subject
+from paring.recipes.run import RecipeContext
 from paring.recipes.steps._base import Step
 from paring.recipes.steps._structure import binarize
 
 
 def xnor_net(
-    subject: Subject,
+    subject: RecipeContext,
     *,
     layers: str | Sequence[str] | None = None,
     kind: str = "sign",
     gradient: str = "paper",
     epochs: int = 30,
-    rate: float = 1e-3,
+    lr: float = 1e-3,
     augment: str | None = None,
 ) -> list[Step]:
     """The steps.
@@ -31,11 +31,11 @@ def xnor_net(
         kind: ``sign`` (XNOR-Net as released), ``scaled`` (with K, as in the paper) or ``bnn`` (no alpha).
         gradient: ``paper``, or ``released`` for the one of the authors' code.
         epochs: of tuning; 0 for none.
-        rate: of tuning.
+        lr: of tuning.
         augment: augmentation while tuning.
 
     Raises:
         ArgumentError: if an option cannot be or a pattern matches nothing.
     """
-    one = binarize(subject.targets(layers, kind), spare_ends=layers is None, gradient=gradient)
-    return [one, *subject.tuning(epochs, rate, augment)]
+    one = binarize(subject.targets(layers, kind), exclude_ends=layers is None, gradient=gradient)
+    return [one, *subject.tuning(epochs, lr, augment)]

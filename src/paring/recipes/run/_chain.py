@@ -136,12 +136,12 @@ class Chain:
                 state.original = copy.deepcopy(state.network).requires_grad_(False)
             if place in kept:
                 done.append(kept[place])
-                state.say(f"{place}: done before, {done[-1]}")
+                state.log(f"{place}: done before, {done[-1]}")
                 continue
             whole = done[0].stage.weights if done else 0
             done.append(_measured(place, step.name, change, seconds, state, score(state.network)["error"], whole))
             self._keep(done)
-            state.say(f"{place}: {done[-1]}")
+            state.log(f"{place}: {done[-1]}")
         return done
 
     # --- the folder ----------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from paring.recipes.steps._base import Step, weighted
 from paring.recipes.steps._training import tune
 
 
-class Subject:
+class RecipeContext:
     """What a recipe may look at before it decides on its steps: the network without its numbers, and the data.
 
     Attributes:
@@ -37,21 +37,21 @@ class Subject:
         known = select(network, {"*": None}) if names else {}
         self.layers = [name for name in dict.fromkeys(names) if f"{name}.weight" in known]
 
-    def targets(self, layers: Any, amount: Any, spare_ends: bool = False) -> dict[str, Any]:
+    def targets(self, layers: Any, amount: Any, exclude_ends: bool = False) -> dict[str, Any]:
         """Pattern to amount for a method.
 
         Args:
             layers: the user's patterns, or a mapping of patterns to amounts of their own, or None for all layers.
             amount: for those without their own.
-            spare_ends: where the user named no layers, leave out the last one and a convolution that comes first: they
-                hold few of the weights and most of the accuracy.
+            exclude_ends: where the user named no layers, leave out the last one and a convolution that comes first:
+                they hold few of the weights and most of the accuracy.
 
         Raises:
             ArgumentError: if a pattern matches nothing, or no layer is left.
         """
         if layers is None:
             first = 1 if self.layers and len(self.shape(self.layers[0])) > 2 else 0
-            names = self.layers[first:-1] if spare_ends else self.layers
+            names = self.layers[first:-1] if exclude_ends else self.layers
             if not names:
                 raise ArgumentError(
                     "no layer is left to work on",
@@ -68,7 +68,7 @@ class Subject:
         """Shape of a layer's weight, ``(out, in / groups, kh, kw)`` or ``(out, in)``."""
         return tuple(self.network.get_submodule(layer).get_parameter("weight").shape)
 
-    def tuning(self, epochs: int, rate: float, augment: str | None = None, **settings: Any) -> list[Step]:
+    def tuning(self, epochs: int, lr: float, augment: str | None = None, **settings: Any) -> list[Step]:
         """The step that tunes, or none without epochs.
 
         Batches are of 128 images, or of fewer so that an epoch has some fifty steps. Where the user names no
@@ -79,4 +79,4 @@ class Subject:
         if augment is None:
             augment = "none" if self.channels == 1 else "cifar" if self.side <= 64 else "flip"
         batch = next((size for size in (128, 64, 32, 16) if self.images >= 50 * size), 8)
-        return [tune(epochs=epochs, rate=rate, batch=batch, augment=augment, **settings)]
+        return [tune(epochs=epochs, lr=lr, batch=batch, augment=augment, **settings)]

@@ -23,7 +23,7 @@ from paring.record import Layer, Record
 
 
 def write_file(
-    record: Record, graph: Graph, data: Dataset, path: Path, folder: Path, coding: str, say: Callable[[str], None]
+    record: Record, graph: Graph, data: Dataset, path: Path, folder: Path, coding: str, log: Callable[[str], None]
 ) -> None:
     """Write the file and complete the record with its bytes."""
     provenance = {"recipe": record.recipe, "network": record.network, "data": data.name.partition(":")[0]}
@@ -33,7 +33,7 @@ def write_file(
     record.layers = layers(graph, sizes)
     record.file = str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
     record.file_bytes = written.total
-    say(f"write: {path}, {written.total:,} bytes, {record.ratio:.1f} times smaller than float")
+    log(f"write: {path}, {written.total:,} bytes, {record.ratio:.1f} times smaller than float")
 
 
 def layers(graph: Graph, sizes: dict[str, int]) -> list[Layer]:

@@ -90,7 +90,7 @@ class State:
         hooks: called with its number before each step of a training, as the method in hand wants it.
         once: the same, for the next training alone.
         clock: makes the clock that says when a training's checkpoint is due.
-        say: takes a line for people.
+        log: takes a line for people.
         progress: show progress bars on a terminal.
     """
 
@@ -105,7 +105,7 @@ class State:
     hooks: list[Callable[[int], object]] = field(default_factory=list)
     once: list[Callable[[int], object]] = field(default_factory=list)
     clock: Callable[[], Clock] = Clock
-    say: Callable[[str], None] = print
+    log: Callable[[str], None] = print
     progress: bool = True
     _graph: Graph | None = None
 

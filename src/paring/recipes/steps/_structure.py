@@ -54,7 +54,7 @@ def cut(
     parameters: float | None = None,
     layers: Mapping[str, float] | None = None,
     score: str = "taylor",
-    spare: Sequence[str] = (),
+    exclude: Sequence[str] = (),
     round_to: int = methods.ENGINE_TILE,
     floor: float = 0.125,
     calibrate: int = 512,
@@ -66,7 +66,7 @@ def cut(
         parameters: likewise.
         layers: pattern to the fraction of channels a layer keeps.
         score: ``taylor``, ``l1``, ``l2``, ``bn`` or ``random``.
-        spare: patterns on layers that keep all their channels.
+        exclude: patterns on layers that keep all their channels.
         round_to: channel counts become multiples of this.
         floor: fraction of every layer's channels that stays at least.
         calibrate: training images that ``taylor`` asks the loss about.
@@ -76,7 +76,7 @@ def cut(
         "parameters": parameters,
         "layers": dict(layers or {}),
         "score": score,
-        "spare": list(spare),
+        "exclude": list(exclude),
         "round_to": round_to,
         "floor": floor,
         "calibrate": calibrate if score == "taylor" else 0,
@@ -95,15 +95,15 @@ def _cut(state: State, options: Mapping[str, Any]) -> Change:
     return Change(f"{gone:,} channels went, {len(smaller)} of {len(made.pruning.layers)} layers narrower", lines)
 
 
-def cut_branches(branches: int | Sequence[str], *, spare: Sequence[str] = (), calibrate: int = 512) -> Step:
+def cut_branches(branches: int | Sequence[str], *, exclude: Sequence[str] = (), calibrate: int = 512) -> Step:
     """Remove residual branches, whose blocks become their shortcuts; see :func:`paring.methods.channels.cut_branches`.
 
     Args:
         branches: how many, each time the one that the loss on training images misses least; or patterns.
-        spare: patterns on branches that stay where they are counted.
+        exclude: patterns on branches that stay where they are counted.
         calibrate: training images that the loss is asked about, where branches are counted.
     """
-    options: dict[str, Any] = {"branches": branches, "spare": list(spare), "calibrate": calibrate}
+    options: dict[str, Any] = {"branches": branches, "exclude": list(exclude), "calibrate": calibrate}
     if not isinstance(branches, int):
         options |= {"branches": list(branches), "calibrate": 0}
     return Step("cut-branches", {name: value for name, value in options.items() if value}, _cut_branches)
@@ -112,7 +112,7 @@ def cut_branches(branches: int | Sequence[str], *, spare: Sequence[str] = (), ca
 def _cut_branches(state: State, options: Mapping[str, Any]) -> Change:
     batches = _calibration_batches(state, options["calibrate"]) if options.get("calibrate") else []
     made = channels.cut_branches(
-        state.network, state.shape, options["branches"], batches=batches, spare=options.get("spare", ())
+        state.network, state.shape, options["branches"], batches=batches, exclude=options.get("exclude", ())
     )
     state.changed(made.network)
     return Change(f"{len(made.removed)} residual branches went", made.removed)
@@ -124,17 +124,17 @@ def _calibration_batches(state: State, count: int) -> list[Batch]:
     return [Batch(*part) for part in parts]
 
 
-def binarize(layers: Mapping[str, str], *, spare_ends: bool = False, gradient: str = "paper") -> Step:
+def binarize(layers: Mapping[str, str], *, exclude_ends: bool = False, gradient: str = "paper") -> Step:
     """Put binary blocks into layers' places; arguments as in :func:`paring.methods.binarize`.
 
     Real weights are centered and clipped before each step of the trainings that follow.
 
     Args:
         layers: pattern to ``sign``, ``scaled`` or ``bnn``.
-        spare_ends: the layers that compute first and last stay real.
+        exclude_ends: the layers that compute first and last stay real.
         gradient: ``paper`` or ``released``.
     """
-    options = {"layers": dict(layers), "spare_ends": spare_ends, "gradient": gradient}
+    options = {"layers": dict(layers), "spare_ends": exclude_ends, "gradient": gradient}
     return Step("binarize", options, _binarize)
 
 
@@ -158,7 +158,7 @@ def quantize(
     per_channel: bool = True,
     correct: bool = True,
     equalized: bool | str | None = None,
-    float_sums: int = 0,
+    float_outputs: int = 0,
     aware: bool = False,
     norm_delay: int | None = None,
 ) -> Step:
@@ -189,7 +189,7 @@ def quantize(
         "per_channel": per_channel,
         "correct": correct,
         "equalized": equalized,
-        "float_sums": float_sums,
+        "float_sums": float_outputs,
     }
     if aware:
         options |= {"aware": True, "norm_delay": norm_delay}

@@ -15,7 +15,7 @@ from paring.training.input import Batches
 from paring.training.loop import Checkpoints, Outcome, run
 
 #: How a network without weights is trained where nothing else is said.
-FROM_SCRATCH: dict[str, Any] = {"epochs": 30, "optimizer": "adam", "rate": 2e-3, "schedule": "cosine", "batch": 128}
+FROM_SCRATCH: dict[str, Any] = {"epochs": 30, "optimizer": "adam", "lr": 2e-3, "schedule": "cosine", "batch": 128}
 
 
 def train(**settings: Any) -> Step:
@@ -32,7 +32,7 @@ def train(**settings: Any) -> Step:
 def tune(
     *,
     epochs: int,
-    rate: float = 5e-4,
+    lr: float = 5e-4,
     optimizer: str = "adam",
     schedule: str = "cosine",
     batch: int = 128,
@@ -45,7 +45,7 @@ def tune(
 
     Args:
         epochs: passes over the training images.
-        rate: learning rate at the beginning.
+        lr: learning rate at the beginning.
         optimizer: and the next three as in :class:`paring.training.Settings`.
         schedule: of the rate.
         batch: images per step; less where there are not so many.
@@ -59,7 +59,7 @@ def tune(
     """
     options = {
         "epochs": epochs,
-        "rate": rate,
+        "lr": lr,
         "optimizer": optimizer,
         "schedule": schedule,
         "batch": batch,
@@ -132,7 +132,7 @@ def _common(state: State) -> dict[str, Any]:
         "clock": state.clock(),
         "title": state.place,
         "progress": state.progress,
-        "say": state.say,
+        "log": state.log,
     }
 
 

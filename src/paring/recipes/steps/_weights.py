@@ -101,7 +101,7 @@ def round_to_powers(layers: Mapping[str, int], *, portion: float) -> Step:
 
 
 def _round(state: State, options: Mapping[str, Any]) -> Change:
-    frozen = methods.quantize_incrementally(state.network, options["layers"], options["portion"])
+    frozen = methods.inq_freeze(state.network, options["layers"], options["portion"])
     state.changed()
     lines = tuple(f"{name}: {count:,} frozen" for name, count in frozen.items())
     return Change(f"{sum(frozen.values()):,} weights of {len(frozen)} layers are powers of two or zero", lines)

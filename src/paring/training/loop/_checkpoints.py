@@ -47,7 +47,7 @@ class Checkpoints:
         for path in [*self.paths()[self.keep :], *self.folder.glob(".step-*.tmp")]:  # a kill leaves the latter
             path.unlink(missing_ok=True)
 
-    def newest(self, say: Callable[[str], None]) -> tuple[Path, dict[str, Tensor], dict[str, Any]] | None:
+    def newest(self, log: Callable[[str], None]) -> tuple[Path, dict[str, Tensor], dict[str, Any]] | None:
         """The newest one that can be read; ``None`` if there is none at all.
 
         Raises:
@@ -59,7 +59,7 @@ class Checkpoints:
                 return path, *load_checkpoint(path)
             except CheckpointError as error:
                 trouble = error
-                say(f"{error} Trying the one before.")
+                log(f"{error} Trying the one before.")
         if trouble is not None:
             raise trouble
         return None

@@ -19,7 +19,7 @@ from paring.training.input import Batch, Source, derived_seed
 from paring.training.loop._checkpoint import Clock, Interruption
 from paring.training.loop._progress import Progress
 from paring.training.loop._step import Stepper
-from paring.training.optim import Loss, Schedule, cross_entropy, rate
+from paring.training.optim import Loss, Schedule, cross_entropy, lr_factor
 
 
 @dataclass
@@ -47,14 +47,14 @@ class Step(NamedTuple):
     Attributes:
         number: of the step in the whole training, from 0.
         loss: mean over the whole batch.
-        rate: learning rate of the optimizer's first group.
+        lr: learning rate of the optimizer's first group.
         images: that all processes together have seen in this call of :func:`fit`.
         seconds: since this call began to train.
     """
 
     number: int
     loss: float
-    rate: float
+    lr: float
     images: int
     seconds: float
 
@@ -120,7 +120,7 @@ def fit(
     base = [group["lr"] for group in optimizer.param_groups]
     total = epochs * len(batches) if steps is None else min(steps, epochs * len(batches))
     end = total if until is None else min(total, until * len(batches))
-    factor = partial(rate, schedule, warmup=warmup) if isinstance(schedule, str) else schedule
+    factor = partial(lr_factor, schedule, warmup=warmup) if isinstance(schedule, str) else schedule
     network.train()
     began, before, images = time.perf_counter(), position.seconds, 0
     bar = progress if isinstance(progress, Progress) else Progress(title, total, progress)

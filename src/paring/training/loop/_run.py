@@ -64,7 +64,7 @@ def run(
     tracker: str = "",
     title: str = "train",
     progress: bool = True,
-    say: Callable[[str], None] = lambda line: None,
+    log: Callable[[str], None] = lambda line: None,
 ) -> Outcome:
     """Train a network, or go on where the same call was stopped, to the same weights bit for bit (on a processor, with
     the same number of threads and processes).
@@ -100,7 +100,7 @@ def run(
         tracker: one of Accelerate's trackers (``tensorboard``), or empty; ``world`` must have been joined with it.
         title: what the progress bar says.
         progress: show a progress bar on a terminal.
-        say: takes a line for people.
+        log: takes a line for people.
 
     Returns:
         what the run came to.
@@ -123,14 +123,14 @@ def run(
     source = _shared(source, settings, classes, world)
     every = {**settings.to_json(), **(identity or {})}
     checkpoints = Checkpoints(folder, keep)
-    found = _found(checkpoints, world, every, resume, say)
+    found = _found(checkpoints, world, every, resume, log)
     engine = Engine(network, loss or cross_entropy(settings.smoothing), settings, world, found)
     position, history = engine.position, list(found[2]["history"]) if found else []
     steps, per_epoch = settings.steps or settings.epochs * len(source), max(len(source), 1)
     epochs = -(-steps // per_epoch)
     bar = Progress(title, steps, progress and world.main, epochs)
     record = Training(title=title, settings=every, about=dict(about or {}), history=history, processes=world.size)
-    watcher = Watcher(folder, world, record, per_epoch, log_every, bar, evaluate, engine.average, network)
+    watcher = Watcher(folder, world, record, per_epoch, log_every, bar, evaluate, engine.ema, network)
 
     def done(at: Position) -> int:
         return at.epoch * per_epoch + at.step
@@ -144,8 +144,8 @@ def run(
     def after(number: int) -> None:
         if after_step:
             after_step(number)
-        if engine.average:
-            engine.average.update(network, number)
+        if engine.ema:
+            engine.ema.update(network, number)
 
     with ExitStack() as stack:
         stack.enter_context(together(world, lambda: f"{title}, step {done(position)}"))
@@ -187,13 +187,13 @@ def _shared(source: Source, settings: Settings, classes: int, world: World) -> S
 
 
 def _found(
-    checkpoints: Checkpoints, world: World, settings: Mapping[str, Any], resume: bool, say: Callable[[str], None]
+    checkpoints: Checkpoints, world: World, settings: Mapping[str, Any], resume: bool, log: Callable[[str], None]
 ) -> Any:
     """The checkpoint to go on from, read by the first process and given to all; ``None`` to begin anew."""
     found, trouble = None, None
     if world.main:
         try:
-            found = _read(checkpoints, settings, resume, say)
+            found = _read(checkpoints, settings, resume, log)
         except ParingError as error:
             trouble = error
     found, trouble = world.shared((found, trouble))
@@ -202,16 +202,16 @@ def _found(
     return found
 
 
-def _read(checkpoints: Checkpoints, settings: Mapping[str, Any], resume: bool, say: Callable[[str], None]) -> Any:
+def _read(checkpoints: Checkpoints, settings: Mapping[str, Any], resume: bool, log: Callable[[str], None]) -> Any:
     if not resume:
         if checkpoints.paths():
             raise ArgumentError(
                 "folder holds an earlier run", where=checkpoints.folder, fix="Resume it, or name another folder"
             )
         return None
-    found = checkpoints.newest(say)
+    found = checkpoints.newest(log)
     if found is None:
-        say(f"Nothing to go on from in {checkpoints.folder}; beginning anew.")
+        log(f"Nothing to go on from in {checkpoints.folder}; beginning anew.")
         return None
     if changed := differences(found[2].get("settings", {}), settings):
         raise CheckpointError(

@@ -16,7 +16,7 @@ from paring.training._settings import Settings
 from paring.training.loop._checkpoint import optimizer_tensors, restore_optimizer
 from paring.training.loop._fit import Position
 from paring.training.loop._step import Stepper
-from paring.training.optim import Average, Loss, optimizer
+from paring.training.optim import EMA, Loss, optimizer
 
 
 class Engine:
@@ -54,7 +54,7 @@ class Engine:
         self.optimizer = optimizer(
             nn.ModuleList([network, loss]) if isinstance(loss, nn.Module) else network,
             settings.optimizer,
-            rate=settings.rate,
+            lr=settings.lr,
             momentum=settings.momentum,
             nesterov=settings.nesterov,
             weight_decay=settings.weight_decay,
@@ -72,7 +72,7 @@ class Engine:
             compiler=settings.compiler,
             channels_last=settings.channels_last,
         )
-        self.average = Average(network, settings.average) if settings.average else None
+        self.ema = EMA(network, settings.ema) if settings.ema else None
         if found:
             self._rest_from(found[1], found[2])
 
@@ -85,7 +85,7 @@ class Engine:
         parts: dict[str, Mapping[str, Tensor]] = {
             "network": self.network.state_dict(),
             "optimizer": optimizer_tensors(self.optimizer),
-            "average": self.average.state if self.average else {},
+            "ema": self.ema.state if self.ema else {},
             "loss": self.loss.state_dict() if isinstance(self.loss, nn.Module) else {},
         }
         tensors = {f"{part}.{name}": tensor for part, state in parts.items() for name, tensor in state.items()}
@@ -114,8 +114,8 @@ class Engine:
 
     def finish(self) -> None:
         """Leave the network in eval mode, with the average of its weights if there is one."""
-        if self.average:
-            self.network.load_state_dict(self.average.state)
+        if self.ema:
+            self.network.load_state_dict(self.ema.state)
         self.network.eval()
 
     def _network_from(self, path: Path, tensors: Mapping[str, Tensor], words: Mapping[str, Any]) -> Position:
@@ -138,8 +138,8 @@ class Engine:
         if state := _part(tensors, "optimizer"):
             restore_optimizer(self.optimizer, state)
         self.stepper.restore(words["scaler"])
-        if self.average:
-            self.average.restore(_part(tensors, "average"), self.network)
+        if self.ema:
+            self.ema.restore(_part(tensors, "ema"), self.network)
 
 
 def _part(tensors: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:

@@ -16,7 +16,7 @@ from paring.training.loop._checkpoint import write_atomic
 from paring.training.loop._fit import Position, Step
 from paring.training.loop._log import Log, Tracker
 from paring.training.loop._progress import Progress
-from paring.training.optim import Average
+from paring.training.optim import EMA
 
 #: Names in a run folder.
 LOG, RECORD = "log.jsonl", Training.NAME
@@ -34,11 +34,11 @@ class Watcher:
         log_every: int,
         bar: Progress,
         evaluate: Evaluate | None,
-        average: Average | None,
+        ema: EMA | None,
         network: nn.Module,
     ) -> None:
         self.folder, self.world, self.record, self.per_epoch = folder, world, record, per_epoch
-        self.log_every, self.bar, self.evaluate, self.average, self.network = log_every, bar, evaluate, average, network
+        self.log_every, self.bar, self.evaluate, self.ema, self.network = log_every, bar, evaluate, ema, network
         self.log = Log(folder / LOG if world.main else None)
         self.score: dict[str, float] = {}
         self.last: Step | None = None
@@ -62,7 +62,7 @@ class Watcher:
         self.last = step
         done = step.number + 1
         if self.log_every and done % self.log_every == 0:
-            values = {"step": done, "epoch": step.number // self.per_epoch + 1, "loss": step.loss, "rate": step.rate}
+            values = {"step": done, "epoch": step.number // self.per_epoch + 1, "loss": step.loss, "lr": step.lr}
             values["images_per_second"] = step.images / max(step.seconds, 1e-9)
             self.log.write("step", values)
             if self.tracker:
@@ -73,7 +73,7 @@ class Watcher:
         last = self.last
         assert last is not None
         if self.evaluate:
-            with self.average.in_place_of(self.network) if self.average else nullcontext():
+            with self.ema.in_place_of(self.network) if self.ema else nullcontext():
                 was = self.network.training
                 self.network.eval()
                 self.score = dict(self.evaluate(self.network))
@@ -85,7 +85,7 @@ class Watcher:
             "epoch": -(-(last.number + 1) // self.per_epoch),
             "step": last.number + 1,
             "train_loss": mean if math.isfinite(mean) else None,
-            "rate": last.rate,
+            "lr": last.lr,
             "seconds": round(position.seconds, 3),
             "images_per_second": last.images / max(last.seconds, 1e-9),
             "score": self.score,

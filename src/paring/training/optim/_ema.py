@@ -14,7 +14,7 @@ from paring.errors import ArgumentError
 _STATISTICS = ("running_mean", "running_var")
 
 
-class Average:
+class EMA:
     """Exponential moving average of a network's state (Polyak, Juditsky 1992; Szegedy et al. 2016, section 8).
 
     After step ``n`` (from 0) each floating-point parameter and each running statistic ``a`` of a normalization moves

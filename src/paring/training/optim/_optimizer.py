@@ -21,7 +21,7 @@ def optimizer(
     parameters: nn.Module | Iterable[nn.Parameter],
     name: str = "sgd",
     *,
-    rate: float = 0.01,
+    lr: float = 0.01,
     momentum: float = 0.9,
     nesterov: bool = False,
     weight_decay: float = 0.0,
@@ -39,7 +39,7 @@ def optimizer(
     Args:
         parameters: a network, or parameters.
         name: one of :data:`OPTIMIZERS`.
-        rate: learning rate, positive.
+        lr: learning rate, positive.
         momentum: of sgd and rmsprop, 0 to below 1.
         nesterov: look ahead (sgd with momentum; Sutskever et al. 2013).
         weight_decay: at least 0.
@@ -54,8 +54,8 @@ def optimizer(
     """
     if name not in OPTIMIZERS:
         raise ArgumentError("unknown optimizer", found=repr(name), expected=" or ".join(OPTIMIZERS))
-    if not 0 < rate < math.inf:
-        raise ArgumentError("learning rate cannot be", found=rate, expected="a positive number")
+    if not 0 < lr < math.inf:
+        raise ArgumentError("learning rate cannot be", found=lr, expected="a positive number")
     if not 0 <= momentum < 1:
         raise ArgumentError("momentum cannot be", found=momentum, expected="0 to below 1")
     if not 0 <= weight_decay < math.inf:
@@ -65,29 +65,29 @@ def optimizer(
     groups = _groups(parameters, weight_decay, decay_biases)
     small: dict[str, Any] = {} if eps is None else {"eps": eps}
     if name == "sgd":
-        return optim.SGD(groups, rate, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov)
+        return optim.SGD(groups, lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov)
     if name == "rmsprop":
-        return optim.RMSprop(groups, rate, alpha=alpha, momentum=momentum, weight_decay=weight_decay, **small)
+        return optim.RMSprop(groups, lr, alpha=alpha, momentum=momentum, weight_decay=weight_decay, **small)
     kind = optim.AdamW if name == "adamw" else optim.Adam
-    return kind(groups, rate, betas=betas, weight_decay=weight_decay, **small)
+    return kind(groups, lr, betas=betas, weight_decay=weight_decay, **small)
 
 
 def _groups(parameters: nn.Module | Iterable[nn.Parameter], weight_decay: float, decay_biases: bool) -> list[Any]:
     """One group, or two where some parameters are spared."""
     if isinstance(parameters, nn.Module):
-        spared = _spared(parameters)
+        excluded = _spared(parameters)
         given = list(parameters.parameters())
     else:
         given = list(parameters)
-        spared = {id(parameter) for parameter in given if parameter.ndim < 2}
+        excluded = {id(parameter) for parameter in given if parameter.ndim < 2}
     wanted = [parameter for parameter in given if parameter.requires_grad and parameter.numel()]
     if not wanted:
         raise ArgumentError("network has nothing to train", expected="parameters that need a gradient")
     if decay_biases or not weight_decay:
         return wanted
     groups = [
-        {"params": [p for p in wanted if id(p) not in spared], "weight_decay": weight_decay},
-        {"params": [p for p in wanted if id(p) in spared], "weight_decay": 0.0},
+        {"params": [p for p in wanted if id(p) not in excluded], "weight_decay": weight_decay},
+        {"params": [p for p in wanted if id(p) in excluded], "weight_decay": 0.0},
     ]
     return [group for group in groups if group["params"]]
 

@@ -15,7 +15,7 @@ SCHEDULES = ("constant", "cosine", "step", "inv", "polynomial", "linear", "expon
 Schedule = Callable[[int, int], float]
 
 
-def rate(
+def lr_factor(
     name: str,
     step: int,
     total: int,

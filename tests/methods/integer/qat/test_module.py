@@ -21,9 +21,9 @@ def channels_last(images):
     return np.ascontiguousarray(images.permute(0, 2, 3, 1).numpy())
 
 
-def nudge(network, images, steps=3, rate=0.02):
+def nudge(network, images, steps=3, lr=0.02):
     """A few steps of training towards nothing in particular."""
-    optimizer = torch.optim.Adam([p for p in network.parameters() if p.requires_grad], rate)
+    optimizer = torch.optim.Adam([p for p in network.parameters() if p.requires_grad], lr)
     network.train()
     for _ in range(steps):
         optimizer.zero_grad()
@@ -232,14 +232,14 @@ def problem():
     return images[:600], labels[:600], images[600:], labels[600:]
 
 
-def train(network, images, labels, steps, rate):
-    optimizer = torch.optim.Adam([p for p in network.parameters() if p.requires_grad], rate)
+def train(network, images, labels, steps, lr):
+    optimizer = torch.optim.Adam([p for p in network.parameters() if p.requires_grad], lr)
     network.train()
     generator = torch.Generator().manual_seed(1)
     for step in range(steps):
         rows = torch.randint(len(images), (64,), generator=generator)
         for group in optimizer.param_groups:
-            group["lr"] = rate * (1 - step / steps)
+            group["lr"] = lr * (1 - step / steps)
         optimizer.zero_grad()
         F.cross_entropy(network(images[rows]), labels[rows]).backward()
         optimizer.step()

@@ -1,4 +1,4 @@
 """Quantization-aware training."""
 
-from paring.methods.integer.qat._module import Aware as Aware
+from paring.methods.integer.qat._module import QATModule as QATModule
 from paring.methods.integer.qat._module import quantization_aware as quantization_aware

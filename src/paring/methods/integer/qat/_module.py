@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from paring.capture import BatchNorm, Rebuilt
 from paring.errors import ArgumentError
 from paring.forms import Dense, Form, Integer
-from paring.graph import Codes, Graph, Node
+from paring.graph import Graph, Node, QuantParams
 from paring.layers import TensorCodes, dequantize_codes, integer_weight
 from paring.methods.integer._plan import Plan, clamps
 from paring.methods.integer._quantize import Quantized
@@ -44,7 +44,7 @@ SCALES_IN_TRAINING = ("learned", "held")
 _MOST_BIAS = float((1 << 30) - 4096)
 
 
-def quantization_aware(made: Quantized, *, scales: str = "learned", norm_delay: int | None = None) -> Aware:
+def quantization_aware(made: Quantized, *, scales: str = "learned", norm_delay: int | None = None) -> QATModule:
     """The quantized network as a module to be trained.
 
     At the beginning its codes are those of ``made``; behind them stand the float weights, where they round to other
@@ -64,10 +64,10 @@ def quantization_aware(made: Quantized, *, scales: str = "learned", norm_delay: 
         raise ArgumentError("unknown treatment of scales", found=repr(scales), expected="learned or held")
     if norm_delay is not None and norm_delay < 0:
         raise ArgumentError("delay cannot be", found=norm_delay, expected="0 up, or None")
-    return Aware(made.plan, made.norms, scales == "learned", norm_delay)
+    return QATModule(made.plan, made.norms, scales == "learned", norm_delay)
 
 
-class Aware(Rebuilt):
+class QATModule(Rebuilt):
     """A trainable simulation of a quantized network; see :func:`quantization_aware`.
 
     Parameters go by the graph's weight names; batch norms by ``norms.LAYER``, scales by ``weight_scales.WEIGHT`` and
@@ -209,9 +209,9 @@ class Aware(Rebuilt):
             return {"low": node.attrs["low"], "high": node.attrs["high"]}  # type: ignore[dict-item]
         return clamps(self._numbers(node.name), *self._bounds[node.name])
 
-    def _numbers(self, value: str) -> Codes:
+    def _numbers(self, value: str) -> QuantParams:
         codes = self._codes[value]
-        return Codes(float(self.codes_of(value).scale.detach()), codes.zero_point, codes.bits)
+        return QuantParams(float(self.codes_of(value).scale.detach()), codes.zero_point, codes.bits)
 
     def _norm(self, node: Node) -> FoldedNorm:
         norm = self.norms[self._norm_of[node.name]]
