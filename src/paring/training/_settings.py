@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from paring.errors import ArgumentError
-from paring.training.optim._schedule import Schedule
+from paring.training.optim._schedule import Schedule, lr_factor
 
 
 @dataclass(frozen=True)
