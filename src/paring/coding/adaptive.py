@@ -153,5 +153,5 @@ def _negatives(alphabet: int, negatives: int | None) -> int:
     negatives = (alphabet - 1) // 2 if negatives is None else negatives
     if not (1 <= alphabet <= MAX_ALPHABET and 0 <= negatives < alphabet):
         what = f"{alphabet} symbols, {negatives} of them negative"
-        raise FormatError("alphabet cannot be", found=what, expected=f"1 .. {MAX_ALPHABET} symbols, fewer negative")
+        raise FormatError("invalid alphabet", found=what, expected=f"1 .. {MAX_ALPHABET} symbols, fewer negative")
     return negatives

@@ -200,4 +200,4 @@ def _head(data: bytes, start: int) -> tuple[int, int, int]:
             if i and data[start + i] == 0:
                 break
             return entries, data[start + i + 1], start + i + 2
-    raise FormatError("number of entries cannot be", where=f"+{start}")
+    raise FormatError("invalid number of entries", where=f"+{start}")

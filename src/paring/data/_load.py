@@ -105,7 +105,7 @@ def _check_arguments(
     if limit is not None and limit < 1:
         raise ArgumentError("limit must be at least 1", found=limit)
     if on_bad_image not in ("stop", "skip"):
-        raise ArgumentError("on_bad_image cannot be", found=repr(on_bad_image), expected="stop or skip")
+        raise ArgumentError("invalid on_bad_image", found=repr(on_bad_image), expected="stop or skip")
     if preparation is not None and any(value is not None for value in others):
         raise ArgumentError("a preparation already fixes size, channels, mean and std", fix="Give one or the other")
 

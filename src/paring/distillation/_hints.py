@@ -58,7 +58,7 @@ class Hints(nn.Module):
     ) -> None:
         super().__init__()
         if not 0 < weight < float("inf"):
-            raise ArgumentError("weight of the hints cannot be", found=weight, expected="a positive number")
+            raise ArgumentError("invalid weight of the hints", found=weight, expected="a positive number")
         if not layers:
             raise ArgumentError("no layer is given a hint", expected="student.layer=teacher.layer")
         if student is teacher:

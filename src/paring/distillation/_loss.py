@@ -56,11 +56,11 @@ def distillation(
             classes.
     """
     if not temperature > 0:
-        raise ArgumentError("temperature cannot be", found=temperature, expected="a number above 0")
+        raise ArgumentError("invalid temperature", found=temperature, expected="a number above 0")
     if not 0 <= weight <= 1:
-        raise ArgumentError("weight of the teacher cannot be", found=weight, expected="0 to 1")
+        raise ArgumentError("invalid weight of the teacher", found=weight, expected="0 to 1")
     if not 0 <= smoothing < 1:
-        raise ArgumentError("label smoothing cannot be", found=smoothing, expected="0 to below 1")
+        raise ArgumentError("invalid label smoothing", found=smoothing, expected="0 to below 1")
     if average not in AVERAGES:
         raise ArgumentError("unknown average of an ensemble", found=repr(average), expected=" or ".join(AVERAGES))
     if math.isinf(temperature) and average == "probabilities":

@@ -80,7 +80,7 @@ def distill(
         TrainingError: as of any training; if another process is gone while the cache is made.
     """
     if not 0 <= hard_weight <= 1:
-        raise ArgumentError("weight of the labels cannot be", found=hard_weight, expected="0 to 1")
+        raise ArgumentError("invalid weight of the labels", found=hard_weight, expected="0 to 1")
     if hints and len(teachers) != 1:
         raise ArgumentError("hints come from one teacher", found=f"{len(teachers)} teachers")
     distillation(teachers, temperature, 1 - hard_weight, settings.smoothing, average=average)  # refused before work

@@ -175,6 +175,4 @@ def _checked_attr(node: Node, name: str, value: Any, default: Attr) -> Attr:
         in_range = not isinstance(value, int) or abs(value) < 1 << 31
         if in_range and not (isinstance(value, float) and np.isnan(value)):
             return value
-    raise GraphError(
-        f"{node.op} attribute {name!r} cannot be", where=node.name, found=value, expected=f"like {default}"
-    )
+    raise GraphError(f"invalid {node.op} attribute {name!r}", where=node.name, found=value, expected=f"like {default}")

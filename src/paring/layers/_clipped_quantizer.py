@@ -56,7 +56,7 @@ class ClippedQuantizer(nn.Module):
     def __init__(self, bits: int, high: float = 1.0) -> None:
         super().__init__()
         if bits != int(bits) or not 1 <= bits <= 8:
-            raise ArgumentError("width of an activation cannot be", found=f"{bits} bits", expected="1 to 8")
+            raise ArgumentError("invalid width of an activation", found=f"{bits} bits", expected="1 to 8")
         self.bits, self.high = int(bits), float(high)
         self.most = (1 << self.bits) - 1
         # a tensor where the activations are, not a number: CUDA divides by numbers through their reciprocal

@@ -39,7 +39,7 @@ def bucket_count(size: int, fraction: float) -> int:
     """
     if not 0 < fraction <= 1:
         raise ArgumentError(
-            "fraction of real weights cannot be",
+            "invalid fraction of real weights",
             found=f"{fraction:.6g}",
             expected="more than 0, at most 1",
             fix="A compression factor of 8 is 1/8" if fraction > 1 else None,
@@ -175,7 +175,7 @@ def hash_weights(
             already or is shared between modules, or a weight is not finite; nothing is changed.
     """
     if bits not in (32, 16):
-        raise ArgumentError("width of a bucket cannot be", found=bits, expected="32 or 16")
+        raise ArgumentError("invalid width of a bucket", found=bits, expected="32 or 16")
     if not 0 <= seed < 1 << 32:
         raise ArgumentError("seed is no 32-bit number", found=seed, expected="0 to 2^32 - 1")
     chosen = select(module, targets)

@@ -115,7 +115,7 @@ def compress(
     """
     check_coding(coding)
     if not effort > 0:
-        raise ArgumentError("effort cannot be", found=effort, expected="above 0")
+        raise ArgumentError("invalid effort", found=effort, expected="above 0")
     place = device(on)
     before = torch.get_num_threads()
     torch.set_num_threads(threads or before)

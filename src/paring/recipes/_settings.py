@@ -152,7 +152,7 @@ def centroid_targets(words: Iterable[str]) -> tuple[int | None, dict[str, int]]:
                 "cannot read a number of centroids", found=repr(word), expected="like conv*=256"
             ) from None
         if not 1 <= count <= 65535:
-            raise ArgumentError("number of centroids cannot be", found=repr(word), expected="1 to 65535")
+            raise ArgumentError("invalid number of centroids", found=repr(word), expected="1 to 65535")
         if pattern:
             layers[pattern] = count
         else:
@@ -168,5 +168,5 @@ def _fraction(number: str, word: str) -> float:
             "cannot read a fraction to keep", found=repr(word), expected="like fc1=8% or 0.08"
         ) from None
     if not 0 <= value <= 1:
-        raise ArgumentError("fraction of weights to keep cannot be", found=repr(word), expected="0 % to 100 %")
+        raise ArgumentError("invalid fraction of weights to keep", found=repr(word), expected="0 % to 100 %")
     return value

@@ -197,7 +197,7 @@ def strengths_of(name: str, given: tuple[Strength, ...] = ()) -> tuple[Strength,
     row = method_of(name)
     for strength in given:
         if not row.kind.fits(strength):
-            raise ArgumentError(f"strength of {name} cannot be", found=repr(strength), expected=row.kind.expected)
+            raise ArgumentError(f"invalid strength of {name}", found=repr(strength), expected=row.kind.expected)
     return tuple(dict.fromkeys(given or row.strengths))
 
 

@@ -99,9 +99,9 @@ class Settings:
         """
         for name, low in (("epochs", 1), ("steps", 0), ("batch", 1), ("warmup", 0)):
             if getattr(self, name) < low:
-                raise ArgumentError("setting cannot be", where=name, found=getattr(self, name), expected=f"{low} up")
+                raise ArgumentError("invalid setting", where=name, found=getattr(self, name), expected=f"{low} up")
         if self.mixup < 0:
-            raise ArgumentError("setting cannot be", where="mixup", found=self.mixup, expected="0 (none) or more")
+            raise ArgumentError("invalid setting", where="mixup", found=self.mixup, expected="0 (none) or more")
         if self.compiler and self.compiler not in torch.compiler.list_backends(exclude_tags=()):
             usual = torch.compiler.list_backends()
             near = get_close_matches(self.compiler, usual, 3) or usual

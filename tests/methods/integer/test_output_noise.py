@@ -81,7 +81,7 @@ def test_layers_that_disturb_most_keep_their_sums():
 
 def test_without_images_nothing_is_known():
     net, images = problem()
-    with pytest.raises(ArgumentError, match="number of layers cannot be; found float_sums=-1"):
+    with pytest.raises(ArgumentError, match="invalid number of layers; found float_outputs=-1"):
         quantize(capture(net, (3, 8, 8)), images, float_outputs=-1)
-    with pytest.raises(ArgumentError, match="by what images show; found float_sums=2"):
+    with pytest.raises(ArgumentError, match="by what images show; found float_outputs=2"):
         quantize(capture(net, (3, 8, 8)), images, activations=None, float_outputs=2)

@@ -237,7 +237,7 @@ def test_mistakes_are_found_before_anything_is_done(tmp_path, net):
     refused("effort cannot be", "int8", effort=0)
     refused("takes no options", steps_of_all_kinds(), bits=3)
     refused("not a list of steps", ["tune"])
-    with pytest.raises(ArgumentError, match="epochs: setting cannot be; found 0"):
+    with pytest.raises(ArgumentError, match="epochs: invalid setting; found 0"):
         steps.tune(epochs=0)
     with pytest.raises(ArgumentError, match="unknown setting"):
         steps.tune(epochs=1, speed=3)

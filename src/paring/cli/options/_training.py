@@ -185,7 +185,9 @@ def chosen(preset: str | None, given: dict[str, Any], seed: int) -> Settings:
         marks = tuple(mark / settings.steps if mark >= 1 else mark for mark in settings.milestones)
         changes.setdefault("milestones", marks)
     if changes.get("epochs", 1) < 1:
-        raise ArgumentError("impossible number of epochs", where="--epochs", found=given["epochs"], expected="1 up")
+        raise ArgumentError(
+            "impossible number of epochs", where="--epochs", found=given["epochs"], expected="1 or more"
+        )
     settings = settings.changed(**changes)
     settings.check()
     return settings

@@ -49,7 +49,7 @@ class SpecialistBatches(Batches):
             which = "no image" if not len(self.own) else "every image"
             raise DataError(f"{which} is of the specialist's classes", found=list(self.classes))
         if size % 2 or size // 2 > len(self.own):
-            raise ArgumentError("batch size cannot be", found=size, expected=f"even, 2 to {2 * len(self.own)}")
+            raise ArgumentError("invalid batch size", found=size, expected=f"even, 2 to {2 * len(self.own)}")
 
     def __len__(self) -> int:
         """Batches per epoch."""

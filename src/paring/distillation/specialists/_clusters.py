@@ -87,9 +87,9 @@ def cluster_classes(
         raise ArgumentError("not a covariance matrix", found=f"shape {matrix.shape}", expected="finite (C, C)")
     classes = len(matrix)
     if not 2 <= count <= classes:
-        raise ArgumentError("number of specialists cannot be", found=count, expected=f"2 to {classes}")
+        raise ArgumentError("invalid number of specialists", found=count, expected=f"2 to {classes}")
     if minimum < 1 or overlap < 0:
-        raise ArgumentError("cluster sizes cannot be", found=f"minimum {minimum}, overlap {overlap}")
+        raise ArgumentError("invalid cluster sizes", found=f"minimum {minimum}, overlap {overlap}")
     if correlation:
         deviation = np.sqrt(np.maximum(np.diag(matrix), 1e-300))
         matrix = matrix / np.outer(deviation, deviation)

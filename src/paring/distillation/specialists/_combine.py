@@ -96,7 +96,7 @@ def active_specialists(generalist: Tensor, classes: Sequence[Sequence[int]], top
         ArgumentError: if ``top`` or a class cannot be.
     """
     if not 1 <= top <= generalist.shape[1]:
-        raise ArgumentError("number of best classes cannot be", found=top, expected=f"1 to {generalist.shape[1]}")
+        raise ArgumentError("invalid number of best classes", found=top, expected=f"1 to {generalist.shape[1]}")
     members = ~_outside(classes, generalist.shape[1], generalist.device)
     return members[:, generalist.topk(top, 1).indices].any(2).T
 

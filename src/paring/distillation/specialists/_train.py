@@ -106,7 +106,7 @@ def specialists(
         KeyboardInterrupt: after Ctrl-C, when the step was finished and saved.
     """
     if epochs < 1:
-        raise ArgumentError("epochs cannot be", found=epochs, expected="at least 1")
+        raise ArgumentError("invalid epochs", found=epochs, expected="at least 1")
     generalist.eval()
     if classes is None:
         if covariance is None:

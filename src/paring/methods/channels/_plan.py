@@ -76,7 +76,7 @@ class Plan:
 
     def __post_init__(self) -> None:
         if not 0 <= self.floor <= 1:
-            raise ArgumentError("floor cannot be", found=self.floor, expected="0 to 1")
+            raise ArgumentError("invalid floor", found=self.floor, expected="0 to 1")
         if self.round_to < 1:
             raise ArgumentError("channels cannot be rounded to", found=self.round_to, expected="1, 2, 4, 8, 16, ...")
         self.keep = np.ones(self.coupled.count, bool)

@@ -144,7 +144,7 @@ def _cut_layers(plan: Plan, targets: Mapping[str, float]) -> None:
     axes = {plan.coupled.layers[axis[0]]: axis for axis in plan.coupled.makers}
     for name, fraction in targets.items():
         if not 0 <= fraction <= 1:
-            raise ArgumentError("fraction of channels to keep cannot be", where=name, found=fraction, expected="0 to 1")
+            raise ArgumentError("invalid fraction of channels to keep", where=name, found=fraction, expected="0 to 1")
         plan.cut_layer(axes[name], fraction)
     if targets and min(targets.values()) < 1 and plan.keep.sum() == before:
         reasons = {_reason(plan, axes[name]) for name in targets} - {""}
@@ -157,7 +157,7 @@ def _cut_all(plan: Plan, what: str, target: float) -> None:
     measure = meter(plan.graph, plan.coupled, what)
     whole = measure(np.ones(plan.coupled.count, bool))
     if not target > 0:
-        raise ArgumentError(f"target of {what} cannot be", found=target, expected="above 0")
+        raise ArgumentError(f"invalid target of {what}", found=target, expected="above 0")
     limit = target * whole if target <= 1 else target
     if not plan.cut_until(measure, limit):
         raise ArgumentError(

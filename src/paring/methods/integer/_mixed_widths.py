@@ -30,7 +30,7 @@ def mixed_widths(graph: Graph, bits: int, share: float = 0.1, wide: int = 8) -> 
     largest_code(bits)
     largest_code(wide)
     if not 0 <= share <= 1:
-        raise ArgumentError("share of the weights cannot be", found=share, expected="0 to 1")
+        raise ArgumentError("invalid share of the weights", found=share, expected="0 to 1")
     layers = [node for node in graph.nodes if node.op in WEIGHTED]
     sizes = {node.name: graph.weights[node.weights["weight"]].size for node in layers}
     chosen: dict[str, int | None] = {"*": bits} if layers else {}

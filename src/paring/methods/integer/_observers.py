@@ -105,7 +105,7 @@ def percentile(histogram: Histogram, bits: int = 8, fraction: float = 0.9999) ->
         ArgumentError: if ``fraction`` is not above 0.5 and at most 1.
     """
     if not 0.5 < fraction <= 1:
-        raise ArgumentError("fraction of a percentile cannot be", found=fraction, expected="above 0.5, at most 1")
+        raise ArgumentError("invalid fraction of a percentile", found=fraction, expected="above 0.5, at most 1")
     edges = (histogram.first + np.arange(len(histogram.counts) + 1)) * histogram.width
     share = np.concatenate([[0.0], np.cumsum(histogram.counts) / histogram.counts.sum()])
     low, high = (float(np.interp(f, share, edges)) for f in (1 - fraction, fraction))

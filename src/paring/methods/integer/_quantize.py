@@ -143,7 +143,9 @@ def quantize(
         _choose_codes(plan, calibration, told, activations, observer)
     if float_outputs:
         if float_outputs < 0:
-            raise ArgumentError("number of layers cannot be", found=f"float_outputs={float_outputs}", expected="0 up")
+            raise ArgumentError(
+                "invalid number of layers", found=f"float_outputs={float_outputs}", expected="0 or more"
+            )
         if calibration is None or not on_codes:
             raise ArgumentError("sums are kept in float by what images show", found=f"float_outputs={float_outputs}")
         noise = output_noise(plan, calibration[:_NOISE_IMAGES])

@@ -24,7 +24,7 @@ def largest_code(bits: int) -> int:
         ArgumentError: if ``bits`` is not 2 to 8.
     """
     if not isinstance(bits, int) or isinstance(bits, bool) or not 2 <= bits <= 8:
-        raise ArgumentError("width of an integer cannot be", found=bits, expected="2 to 8 bits")
+        raise ArgumentError("invalid width of an integer", found=bits, expected="2 to 8 bits")
     return 2 ** (bits - 1) - 1
 
 

@@ -119,5 +119,5 @@ def _scale(name: str, shape: torch.Size, target: float | str) -> float:
             raise ArgumentError("Glorot's scale needs inputs and outputs", where=name, found=tuple(shape))
         return sqrt(1.5 / ((shape[0] + shape[1]) * shape[2:].numel()))
     if isinstance(target, str) or not (isfinite(target) and target > 0):
-        raise ArgumentError("scale of binary weights cannot be", where=name, found=target, expected="1 or glorot")
+        raise ArgumentError("invalid scale of binary weights", where=name, found=target, expected="1 or glorot")
     return float(target)

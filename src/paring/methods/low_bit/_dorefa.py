@@ -174,5 +174,5 @@ def _ends(module: nn.Module) -> set[str]:
 
 def _checked_bits(bits: int) -> int:
     if bits != int(bits) or not 1 <= bits <= 8:
-        raise ArgumentError("width of a weight cannot be", found=f"{bits} bits", expected="1 to 8")
+        raise ArgumentError("invalid width of a weight", found=f"{bits} bits", expected="1 to 8")
     return int(bits)

@@ -83,13 +83,13 @@ def _nearest_exponents(magnitude: np.ndarray) -> np.ndarray:
 
 def _checked_bits(bits: int) -> int:
     if bits != int(bits) or not 2 <= bits <= 8:
-        raise ArgumentError("width of a power of two cannot be", found=f"{bits} bits", expected="2 to 8")
+        raise ArgumentError("invalid width of a power of two", found=f"{bits} bits", expected="2 to 8")
     return int(bits)
 
 
 def _checked_portion(portion: float) -> float:
     if not 0 <= portion <= 1:
-        raise ArgumentError("portion of weights to quantize cannot be", found=f"{portion:.6g}", expected="0 to 1")
+        raise ArgumentError("invalid portion of weights to quantize", found=f"{portion:.6g}", expected="0 to 1")
     return float(portion)
 
 

@@ -118,7 +118,7 @@ def ternarize(module: nn.Module, targets: Mapping[str, float], *, per_channel: b
     """
     for pattern, factor in targets.items():
         if not 0 <= factor < float("inf"):
-            raise ArgumentError("threshold factor cannot be", where=pattern, found=factor, expected="about 0.7")
+            raise ArgumentError("invalid threshold factor", where=pattern, found=factor, expected="about 0.7")
     zeros = {}
     for name, (place, factor) in formless(module, targets).items():
         form = Ternary(factor, _output_axis(place) if per_channel else -1).to(value(place).device)

@@ -201,5 +201,5 @@ def check_ranks(scheme: str, s: Sizes, ranks: Sequence[int], where: str) -> tupl
         isinstance(r, int) and 1 <= r <= limit for r, limit in zip(ranks, most, strict=False)
     )
     if not good:
-        raise ArgumentError("ranks cannot be", where=where, found=tuple(ranks), expected=f"1 to {most} for {scheme}")
+        raise ArgumentError("invalid ranks", where=where, found=tuple(ranks), expected=f"1 to {most} for {scheme}")
     return tuple(ranks)

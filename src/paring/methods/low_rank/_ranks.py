@@ -180,4 +180,4 @@ def check_amount(amount: object, criterion: str, where: str) -> None:
     if criterion in ("rank", "vbmf"):
         return
     if isinstance(amount, bool) or not isinstance(amount, int | float) or not 0 < amount <= 1:
-        raise ArgumentError(f"share of {criterion} cannot be", where=where, found=amount, expected="above 0, to 1")
+        raise ArgumentError(f"invalid share of {criterion}", where=where, found=amount, expected="above 0, to 1")

@@ -156,7 +156,7 @@ def product_quantize(
         ParingError: if faiss is needed and not installed.
     """
     if bits not in (32, 16):
-        raise ArgumentError("width of a centroid cannot be", found=bits, expected="32 or 16")
+        raise ArgumentError("invalid width of a centroid", found=bits, expected="32 or 16")
     chosen = select(module, {pattern: checked_target(target) for pattern, target in targets.items()})
     there = untouched(module, chosen)
     coded: dict[str, tuple[Tensor, Tensor]] = {}
@@ -207,13 +207,13 @@ def checked_target(target: Sequence[int | None]) -> tuple[int | None, int, int]:
     parts: list[Any] = list(target) if isinstance(target, Sequence) and not isinstance(target, str) else []
     if len(parts) not in (2, 3):
         raise ArgumentError(
-            "target cannot be", found=repr(target), expected="(length, centroids) or (length, centroids, stages)"
+            "invalid target", found=repr(target), expected="(length, centroids) or (length, centroids, stages)"
         )
     length, k, stages = parts if len(parts) == 3 else (*parts, 1)
     if length is not None and (int(length) != length or length < 1):
-        raise ArgumentError("length of a sub-vector cannot be", found=length, expected="1 or more, or None for all")
+        raise ArgumentError("invalid length of a sub-vector", found=length, expected="1 or more, or None for all")
     if int(stages) != stages or not 1 <= stages <= MAX_STAGES:
-        raise ArgumentError("number of stages cannot be", found=stages, expected=f"1 to {MAX_STAGES}")
+        raise ArgumentError("invalid number of stages", found=stages, expected=f"1 to {MAX_STAGES}")
     return None if length is None else int(length), checked_centroids(k), int(stages)
 
 

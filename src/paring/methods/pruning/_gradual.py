@@ -54,7 +54,7 @@ class Gradual:
     ) -> None:
         if not 0 <= begin < end or every < 1:
             raise ArgumentError(
-                "steps of gradual pruning cannot be", found=f"{begin} to {end} every {every}", expected="begin < end"
+                "invalid steps of gradual pruning", found=f"{begin} to {end} every {every}", expected="begin < end"
             )
         self.network, self.scores, self.bits = network, scores, bits
         self.begin, self.end, self.every, self.first = begin, end, every, checked_fraction(first)

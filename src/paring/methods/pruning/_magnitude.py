@@ -70,7 +70,7 @@ def quality_mask(weight: np.ndarray, quality: float) -> np.ndarray:
         ArgumentError: if ``quality`` is negative or not a number.
     """
     if not 0 <= quality < np.inf:
-        raise ArgumentError("quality parameter cannot be", found=quality, expected="a number that is not negative")
+        raise ArgumentError("invalid quality parameter", found=quality, expected="a number that is not negative")
     weight = np.asarray(weight)
     alive = weight[weight != 0].astype(np.float64)
     return np.abs(weight) > (quality * alive.std() if alive.size else 0.0)
@@ -107,9 +107,7 @@ def checked_fraction(keep: float) -> float:
         ArgumentError: if it is not.
     """
     if not 0 <= keep <= 1:
-        raise ArgumentError(
-            "fraction of weights to keep cannot be", found=f"{keep:.6g}", expected="0 to 1 (0 to 100 %)"
-        )
+        raise ArgumentError("invalid fraction of weights to keep", found=f"{keep:.6g}", expected="0 to 1 (0 to 100 %)")
     return float(keep)
 
 

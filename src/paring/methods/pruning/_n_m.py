@@ -37,7 +37,7 @@ def n_m_mask(score: np.ndarray, n: int, m: int, *, tail: str = "refuse") -> np.n
         ArgumentError: if ``n`` and ``m`` cannot be, blocks do not fit, or a score is not a number.
     """
     if not 0 < n <= m:
-        raise ArgumentError("N:M cannot be", found=f"{n}:{m}", expected="0 < N <= M")
+        raise ArgumentError("invalid N:M", found=f"{n}:{m}", expected="0 < N <= M")
     if tail not in ("refuse", "pad"):
         raise ArgumentError("unknown tail rule", found=repr(tail), expected="refuse or pad")
     score = np.asarray(score)
@@ -105,5 +105,5 @@ def prune_n_m(
 def _parsed(target: str) -> tuple[int, int]:
     kept, colon, block = str(target).partition(":")
     if not (colon and kept.isdigit() and block.isdigit()):
-        raise ArgumentError("N:M cannot be", found=repr(target), expected="such as '2:4'")
+        raise ArgumentError("invalid N:M", found=repr(target), expected="such as '2:4'")
     return int(kept), int(block)

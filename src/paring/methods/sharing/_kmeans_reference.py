@@ -99,5 +99,5 @@ def checked_centroids(k: int) -> int:
         ArgumentError: if it is not.
     """
     if int(k) != k or not 1 <= k <= 65535:
-        raise ArgumentError("number of centroids cannot be", found=k, expected="1 to 65535")
+        raise ArgumentError("invalid number of centroids", found=k, expected="1 to 65535")
     return int(k)

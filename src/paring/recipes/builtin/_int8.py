@@ -50,11 +50,11 @@ def int8(
         ArgumentError: if a number cannot be or a pattern matches nothing.
     """
     if not 2 <= bits <= 8:
-        raise ArgumentError("width of weights cannot be", found=bits, expected="2 to 8 bits")
+        raise ArgumentError("invalid width of weights", found=bits, expected="2 to 8 bits")
     if not 2 <= activations <= 8:
-        raise ArgumentError("width of activations cannot be", found=activations, expected="2 to 8 bits")
+        raise ArgumentError("invalid width of activations", found=activations, expected="2 to 8 bits")
     if epochs < 0:
-        raise ArgumentError("number of epochs cannot be", found=epochs, expected="0 up")
+        raise ArgumentError("invalid number of epochs", found=epochs, expected="0 or more")
     weights: dict[str, int | None] = {"*": bits}
     if layers is not None:
         weights = {"*": None, **subject.targets(layers, bits)}

@@ -60,17 +60,17 @@ def slim(
         ArgumentError: if a number cannot be.
     """
     if not 0 < keep <= 1:
-        raise ArgumentError("share of MACs to keep cannot be", found=keep, expected="above 0, up to 1")
+        raise ArgumentError("invalid share of MACs to keep", found=keep, expected="above 0, up to 1")
     if rounds < 1:
-        raise ArgumentError("number of rounds cannot be", found=rounds, expected="1 up")
+        raise ArgumentError("invalid number of rounds", found=rounds, expected="1 or more")
     if rounds > 1 and layers is not None:
         raise ArgumentError(
             "rounds go with a share of MACs", found=f"rounds={rounds} and layers", fix="Name no layers, or one round"
         )
     if branches < 0:
-        raise ArgumentError("number of branches cannot be", found=branches, expected="0 up")
+        raise ArgumentError("invalid number of branches", found=branches, expected="0 or more")
     if optimizer not in _TUNING:
-        raise ArgumentError("optimizer cannot be", found=repr(optimizer), expected=" or ".join(_TUNING))
+        raise ArgumentError("invalid optimizer", found=repr(optimizer), expected=" or ".join(_TUNING))
     settings = dict(_TUNING[optimizer])
     if optimizer == "sgd":  # a large rate from the first step would undo what the cut has left
         settings["warmup"] = min(100, epochs * subject.images // 1000)

@@ -123,14 +123,14 @@ def check_targets(network: nn.Module, settings: Settings) -> None:
         ArgumentError: naming the target.
     """
     if not 0 < settings.keep <= 1:
-        raise ArgumentError("fraction of weights to keep cannot be", found=settings.keep, expected="above 0, up to 1")
+        raise ArgumentError("invalid fraction of weights to keep", found=settings.keep, expected="above 0, up to 1")
     if settings.rounds < 1:
-        raise ArgumentError("number of pruning rounds cannot be", found=settings.rounds, expected="at least 1")
+        raise ArgumentError("invalid number of pruning rounds", found=settings.rounds, expected="at least 1")
     if not 0 <= settings.centroids <= 65535:
-        raise ArgumentError("number of centroids cannot be", found=settings.centroids, expected="0 (none) to 65535")
+        raise ArgumentError("invalid number of centroids", found=settings.centroids, expected="0 (none) to 65535")
     for name, keep in select(network, settings.keep_layers).items():
         if not 0 <= keep <= 1:
-            raise ArgumentError("fraction of weights to keep cannot be", where=name, found=keep, expected="0 to 1")
+            raise ArgumentError("invalid fraction of weights to keep", where=name, found=keep, expected="0 to 1")
     for name, count in select(network, settings.centroid_layers).items():
         if not 1 <= count <= 65535:
-            raise ArgumentError("number of centroids cannot be", where=name, found=count, expected="1 to 65535")
+            raise ArgumentError("invalid number of centroids", where=name, found=count, expected="1 to 65535")

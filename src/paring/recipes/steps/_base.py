@@ -139,7 +139,7 @@ class State:
             ArgumentError: if the count cannot be.
         """
         if count < 1:
-            raise ArgumentError("number of calibration images cannot be", found=count, expected="1 up")
+            raise ArgumentError("invalid number of calibration images", found=count, expected="1 or more")
         rows = np.unique(np.linspace(0, len(self.train) - 1, min(count, len(self.train))).astype(np.int64))
         some = replace(self.train, images=self.train.images[rows], labels=self.train.labels[rows])
         images = torch.from_numpy(np.ascontiguousarray(some.prepared().transpose(0, 3, 1, 2)))

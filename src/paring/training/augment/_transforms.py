@@ -267,4 +267,4 @@ TRANSFORMS: dict[str, type] = {
 
 def _check(right: bool, what: str, found: object, expected: str) -> None:
     if not right:
-        raise ArgumentError(f"{what} cannot be", found=found, expected=expected)
+        raise ArgumentError(f"invalid {what}", found=found, expected=expected)

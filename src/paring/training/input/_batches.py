@@ -157,7 +157,7 @@ class Batches:
         device: str | torch.device = "cpu",
     ) -> None:
         if not 1 <= size <= len(images):
-            raise ArgumentError("batch size cannot be", found=size, expected=f"1 to {len(images)}")
+            raise ArgumentError("invalid batch size", found=size, expected=f"1 to {len(images)}")
         self.images = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
         self.labels = torch.from_numpy(np.asarray(labels, np.int64))
         self.device = torch.device(device)

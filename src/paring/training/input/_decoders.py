@@ -82,9 +82,9 @@ class Decoders:
         replace: bool = True,
     ) -> None:
         if workers < 0 or prefetch < 1:
-            raise ArgumentError("workers cannot be", found=f"{workers}, prefetch {prefetch}", expected="from 0, from 1")
+            raise ArgumentError("invalid workers", found=f"{workers}, prefetch {prefetch}", expected="from 0, from 1")
         if on_bad_image not in ("stop", "skip"):
-            raise ArgumentError("on_bad_image cannot be", found=repr(on_bad_image), expected="stop or skip")
+            raise ArgumentError("invalid on_bad_image", found=repr(on_bad_image), expected="stop or skip")
         if listing.plain:
             raise ArgumentError("plain pixels need no decoding", where=listing.name, fix="Load the set into memory")
         self.listing, self.preparation, self.cut = listing, preparation, cut

@@ -30,7 +30,7 @@ class Mixup:
 
     def __init__(self, source: Source, alpha: float, classes: int) -> None:
         if not alpha > 0:
-            raise ArgumentError("mixup's alpha cannot be", found=alpha, expected="above 0")
+            raise ArgumentError("invalid mixup's alpha", found=alpha, expected="above 0")
         self.source, self.alpha, self.classes, self.seed = source, alpha, classes, source.seed
 
     def __len__(self) -> int:

@@ -74,9 +74,9 @@ class Stream:
         device: str | torch.device = "cpu",
     ) -> None:
         if not 1 <= size <= len(listing):
-            raise ArgumentError("batch size cannot be", found=size, expected=f"1 to {len(listing)}")
+            raise ArgumentError("invalid batch size", found=size, expected=f"1 to {len(listing)}")
         if window < 1:
-            raise ArgumentError("window cannot be", found=window, expected="1 image or more")
+            raise ArgumentError("invalid window", found=window, expected="1 image or more")
         self.listing, self.preparation, self.size, self.seed = listing, preparation, size, seed
         self.window, self.device = max(window // size, 1) * size, torch.device(device)
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
@@ -185,7 +185,7 @@ class InOrder:
         world: int = 1,
     ) -> None:
         if size < 1 or not 0 <= rank < world:
-            raise ArgumentError("share cannot be", found=f"batches of {size}, process {rank} of {world}")
+            raise ArgumentError("invalid share", found=f"batches of {size}, process {rank} of {world}")
         self.listing, self.preparation, self.size = listing, preparation, size
         self.first, self.last = len(listing) * rank // world, len(listing) * (rank + 1) // world
         self.decoders = Decoders(

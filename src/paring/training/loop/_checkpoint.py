@@ -139,7 +139,7 @@ class Clock:
     def __init__(self, seconds: float = 60.0, steps: int = 0) -> None:
         if not seconds >= 0 or steps < 0:
             raise ArgumentError(
-                "time between checkpoints cannot be", found=f"{seconds} s, {steps} steps", expected="0 (never) or more"
+                "invalid time between checkpoints", found=f"{seconds} s, {steps} steps", expected="0 (never) or more"
             )
         self.seconds, self.steps = seconds, steps
         self._last, self._count = time.monotonic(), 0

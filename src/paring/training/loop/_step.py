@@ -65,9 +65,9 @@ class Stepper:
         channels_last: bool = False,
     ) -> None:
         if accumulate < 1:
-            raise ArgumentError("number of pieces of a batch cannot be", found=accumulate, expected="at least 1")
+            raise ArgumentError("invalid number of pieces of a batch", found=accumulate, expected="at least 1")
         if not 0 <= clip < math.inf:
-            raise ArgumentError("largest norm of the gradients cannot be", found=clip, expected="0 (none) or more")
+            raise ArgumentError("invalid largest norm of the gradients", found=clip, expected="0 (none) or more")
         self.world = world or World(torch.device("cpu"))
         _check_precision(precision, self.world.device)
         self.optimizer, self.accumulate, self.clip, self.dtype = optimizer, accumulate, clip, PRECISIONS[precision]

@@ -33,7 +33,7 @@ class EMA:
 
     def __init__(self, network: nn.Module, decay: float) -> None:
         if not 0 < decay < 1:
-            raise ArgumentError("decay of the weights' average cannot be", found=decay, expected="above 0, below 1")
+            raise ArgumentError("invalid decay of the weights' average", found=decay, expected="above 0, below 1")
         self.decay = decay
         self.state = _copied(network)
 

@@ -21,7 +21,7 @@ def cross_entropy(smoothing: float = 0.0) -> Loss:
         ArgumentError: if ``smoothing`` is not in 0 to below 1.
     """
     if not 0 <= smoothing < 1:
-        raise ArgumentError("label smoothing cannot be", found=smoothing, expected="0 to below 1")
+        raise ArgumentError("invalid label smoothing", found=smoothing, expected="0 to below 1")
 
     def loss(network: nn.Module, batch: Batch) -> Tensor:
         return F.cross_entropy(network(batch.images), hard_target(batch), label_smoothing=smoothing)

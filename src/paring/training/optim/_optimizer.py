@@ -55,11 +55,11 @@ def optimizer(
     if name not in OPTIMIZERS:
         raise ArgumentError("unknown optimizer", found=repr(name), expected=" or ".join(OPTIMIZERS))
     if not 0 < lr < math.inf:
-        raise ArgumentError("learning rate cannot be", found=lr, expected="a positive number")
+        raise ArgumentError("invalid learning rate", found=lr, expected="a positive number")
     if not 0 <= momentum < 1:
-        raise ArgumentError("momentum cannot be", found=momentum, expected="0 to below 1")
+        raise ArgumentError("invalid momentum", found=momentum, expected="0 to below 1")
     if not 0 <= weight_decay < math.inf:
-        raise ArgumentError("weight decay cannot be", found=weight_decay, expected="0 or more")
+        raise ArgumentError("invalid weight decay", found=weight_decay, expected="0 or more")
     if nesterov and (name != "sgd" or not momentum):
         raise ArgumentError("Nesterov's step needs sgd with momentum", found=f"{name}, momentum {momentum:g}")
     groups = _groups(parameters, weight_decay, decay_biases)

@@ -283,7 +283,7 @@ def test_what_cannot_be():
     made = quantize(graph, torch.randn(4, 3, 8, 8), norms=norms)
     with pytest.raises(ArgumentError, match="unknown treatment of scales"):
         quantization_aware(made, scales="free")
-    with pytest.raises(ArgumentError, match="delay cannot be"):
+    with pytest.raises(ArgumentError, match="invalid delay"):
         quantization_aware(made, norm_delay=-1)
     net = nn.Sequential(nn.Flatten(), nn.Linear(4, 3, bias=False), nn.BatchNorm1d(3)).eval()
     graph, norms = with_norms(net, (1, 2, 2))

@@ -63,7 +63,7 @@ def quantization_aware(made: Quantized, *, scales: str = "learned", norm_delay: 
     if scales not in SCALES_IN_TRAINING:
         raise ArgumentError("unknown treatment of scales", found=repr(scales), expected="learned or held")
     if norm_delay is not None and norm_delay < 0:
-        raise ArgumentError("delay cannot be", found=norm_delay, expected="0 up, or None")
+        raise ArgumentError("invalid delay", found=norm_delay, expected="0 up, or None")
     return QATModule(made.plan, made.norms, scales == "learned", norm_delay)
 
 
