@@ -99,7 +99,7 @@ class Settings:
         """
         for name, low in (("epochs", 1), ("steps", 0), ("batch", 1), ("warmup", 0)):
             if getattr(self, name) < low:
-                raise ArgumentError("invalid setting", where=name, found=getattr(self, name), expected=f"{low} up")
+                raise ArgumentError("invalid setting", where=name, found=getattr(self, name), expected=f"{low} or more")
         if self.mixup < 0:
             raise ArgumentError("invalid setting", where="mixup", found=self.mixup, expected="0 (none) or more")
         if self.compiler and self.compiler not in torch.compiler.list_backends(exclude_tags=()):

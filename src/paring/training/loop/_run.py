@@ -118,7 +118,7 @@ def run(
     settings.check()
     for name, number, low in (("until", until, 1), ("keep", keep, 1), ("log_every", log_every, 0)):
         if number is not None and number < low:
-            raise ArgumentError("invalid setting", where=name, found=number, expected=f"{low} up")
+            raise ArgumentError("invalid setting", where=name, found=number, expected=f"{low} or more")
     world = world or join(tracker=tracker, folder=folder)
     source = _shared(source, settings, classes, world)
     every = {**settings.to_json(), **(identity or {})}
