@@ -31,7 +31,7 @@ KEPT = {
     "lenet_5_caffe": ((0.66, 256), (0.12, 256), (0.08, 32), (0.19, 32)),
 }
 KEPT_ELSEWHERE = 0.2
-#: Rates of one core, measured in registers or the cache (docs/engine.md): operations and bytes per second.
+#: Rates of one core, measured in registers or the cache (docs/reference/engine.md): operations and bytes per second.
 FLOPS, L1, L2, L3 = 245e9, 470e9, 235e9, 107e9
 L2_BYTES = 1 << 20
 CHUNK_SECONDS = 0.05

@@ -135,6 +135,6 @@ def test_a_full_disk_leaves_nothing(pare, tmp_path):
 
 
 def test_exit_codes_are_documented():
-    text = (Path(__file__).resolve().parent.parent.parent / "docs" / "cli.md").read_text()
+    text = (Path(__file__).resolve().parent.parent.parent / "docs" / "reference" / "cli.md").read_text()
     for code in (0, 1, 2, 3, 4, 5, 6, 7, 8, _main.EXIT_INTERNAL, errors.EXIT_INTERRUPTED):
         assert f"| {code} |" in text

@@ -1,6 +1,6 @@
-"""The parts of docs/format.md that are made from the code: operators, forms, the primer and the annotated file.
+"""The parts of docs/reference/format.md made from the code: operators, forms, the primer and the annotated file.
 
-python tests/container/format_tables.py            rewrites them in docs/format.md
+python tests/container/format_tables.py            rewrites them in docs/reference/format.md
 """
 
 import sys
@@ -16,7 +16,7 @@ from paring.forms import FORMS, Codebook, Dense
 from paring.graph import OPS, Graph, Node
 from paring.image import Preparation
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "format.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "reference" / "format.md"
 
 
 def operators() -> str:

@@ -1,4 +1,4 @@
-"""docs/format.md says what the program does: its tables, its example and its primer are made from it."""
+"""docs/reference/format.md says what the program does: its tables, its example and its primer are made from it."""
 
 import hashlib
 

@@ -13,6 +13,6 @@ DOCS = Path(__file__).parents[2] / "docs"
 @pytest.mark.parametrize("page", ["capture.md", "cost.md"])
 def test_examples(page):
     flags = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
-    failed, tried = doctest.testfile(str(DOCS / page), module_relative=False, optionflags=flags)
+    failed, tried = doctest.testfile(str(DOCS / "reference" / page), module_relative=False, optionflags=flags)
     assert tried > 5
     assert failed == 0

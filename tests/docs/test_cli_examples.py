@@ -12,8 +12,8 @@ DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
 
 
 def examples():
-    """Every command line in docs/cli.md and in the commands' own help."""
-    shown = re.findall(r"^paring .*?(?=   |$)", (DOCS / "cli.md").read_text(), re.MULTILINE)
+    """Every command line in docs/reference/cli.md and in the commands' own help."""
+    shown = re.findall(r"^paring .*?(?=   |$)", (DOCS / "reference" / "cli.md").read_text(), re.MULTILINE)
     for command in _main._COMMANDS.values():
         shown += re.findall(r"\[bold\](paring .*?)\[/bold\]", re.sub(r"\s+", " ", command.__doc__))
     return sorted({line.strip() for line in shown})
@@ -38,6 +38,6 @@ def test_the_error_shown_in_the_docs_is_real():
     from paring.zoo import create
 
     torch.manual_seed(0)
-    shown = re.search(r"^error: (.*)$", (DOCS / "cli.md").read_text(), re.MULTILINE).group(1)
+    shown = re.search(r"^error: (.*)$", (DOCS / "reference" / "cli.md").read_text(), re.MULTILINE).group(1)
     with pytest.raises(ArgumentError, match=re.escape(shown)):
         select(create("lenet_5_caffe"), {"cov*": 0.5})

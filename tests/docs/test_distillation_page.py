@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 import typer
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "distillation.md").read_text()
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "recipes" / "distillation.md").read_text()
 
 
 def test_the_example_runs(tmp_path, monkeypatch, capsys):
     pytest.importorskip("mlxtend", reason="mlxtend is not installed")
     monkeypatch.chdir(tmp_path)
     (example,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-    exec(compile(example, "docs/distillation.md", "exec"), {})
+    exec(compile(example, "docs/recipes/distillation.md", "exec"), {})
     assert f"16 steps, {round(0.2 * 300 * 784)} weights left in fc1" in capsys.readouterr().out
     assert (tmp_path / "teacher-logits.safetensors").exists()
 

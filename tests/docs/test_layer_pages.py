@@ -11,7 +11,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 @pytest.mark.parametrize("name", ["convolution", "normalization", "checkpoints"])
 def test_examples_run(name):
-    page = str(DOCS / f"{name}.md")
+    page = str(DOCS / "reference" / f"{name}.md")
     failures, tried = doctest.testfile(page, module_relative=False, optionflags=doctest.ELLIPSIS)
     assert tried > 3
     assert failures == 0

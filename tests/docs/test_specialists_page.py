@@ -3,7 +3,7 @@
 import doctest
 from pathlib import Path
 
-PAGE = Path(__file__).parents[2] / "docs" / "specialists.md"
+PAGE = Path(__file__).parents[2] / "docs" / "recipes" / "specialists.md"
 
 
 def test_examples():

@@ -8,14 +8,14 @@ import typer
 
 from paring.training import PRESETS
 
-PAGE = (Path(__file__).resolve().parent.parent.parent / "docs" / "training.md").read_text()
+PAGE = (Path(__file__).resolve().parent.parent.parent / "docs" / "reference" / "training.md").read_text()
 
 
 def test_the_example_runs(tmp_path, monkeypatch, capsys):
     pytest.importorskip("mlxtend", reason="mlxtend is not installed")
     monkeypatch.chdir(tmp_path)
     (example,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-    exec(compile(example, "docs/training.md", "exec"), {})
+    exec(compile(example, "docs/reference/training.md", "exec"), {})
     assert "% wrong after 16 steps" in capsys.readouterr().out
     assert (tmp_path / "runs" / "lenet" / "step-00000016.safetensors").exists()
     assert torch.is_grad_enabled()

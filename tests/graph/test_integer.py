@@ -1,4 +1,4 @@
-"""Integer arithmetic against exact fractions, and the worked examples of docs/arithmetic.md."""
+"""Integer arithmetic against exact fractions, and the worked examples of docs/reference/arithmetic.md."""
 
 import struct
 from fractions import Fraction

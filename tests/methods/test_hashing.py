@@ -42,7 +42,7 @@ def place(i, buckets, seed):
 
 
 def test_the_hash_here_is_that_of_the_format():
-    # docs/format.md
+    # docs/reference/format.md
     assert xxh32(0, 0) == 0x08D6D969
     assert xxh32(65536, 1) == 0x823D5FE7
 

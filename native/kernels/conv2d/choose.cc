@@ -6,7 +6,7 @@
 namespace paring::conv2d {
 namespace {
 
-// Cycles a layer takes, roughly: docs/engine.md says how the factors were found. Sixteen-lane vectors are counted
+// Cycles a layer takes, roughly: docs/reference/engine.md says how the factors were found. Sixteen-lane vectors are counted
 // whatever the instruction set, since both sides grow alike with narrower ones.
 constexpr double kDense = 0.55;      // a vector of multiply-adds
 constexpr double kDenseNarrow = 0.85;  // the same where outputs fill one vector only

@@ -1,4 +1,4 @@
-// Everything on codes that is no layer: to and from floats, tables, additions, pools. docs/arithmetic.md says what.
+// Everything on codes that is no layer: to and from floats, tables, additions, pools. docs/reference/arithmetic.md says what.
 #pragma once
 
 #include <array>

@@ -36,7 +36,7 @@ struct Kernel {
 
 const Kernel& kernel(Isa isa);
 
-// What becomes of sums: see docs/arithmetic.md.
+// What becomes of sums: see docs/reference/arithmetic.md.
 struct Output {
   int32_t source_zero, zero, low, high;
 

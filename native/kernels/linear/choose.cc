@@ -4,7 +4,7 @@ namespace paring::linear {
 namespace {
 
 // A dense weight is read whole for every example or small batch; a non-zero one costs about this many times as much.
-// docs/engine.md says where the factor comes from.
+// docs/reference/engine.md says where the factor comes from.
 constexpr double kSparseCost = 4.0;
 
 }  // namespace

@@ -344,4 +344,4 @@ def _advice(op: str) -> str:
         return "Paring captures convolutional networks"
     if op in ("_local_scalar_dense", "item"):
         return "Let nothing depend on the numbers inside a tensor"
-    return "Replace it by operators of the table in docs/capture.md, or capture the part before it"
+    return "Replace it by operators of the table in docs/reference/capture.md, or capture the part before it"

@@ -2,7 +2,7 @@
 
     torch.round(x / s).clamp(0, 2**k - 1) * s           k = 1 .. 8, s one number or tensor of one
 
-is what these operators compute, bit for bit but for NaN (``docs/arithmetic.md``), and how
+is what these operators compute, bit for bit but for NaN (``docs/reference/arithmetic.md``), and how
 :class:`paring.layers.ClippedQuantizer` is written. Codes of one bit are codes of two, of an ``x`` clipped to [0, s].
 """
 

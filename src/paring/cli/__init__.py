@@ -8,7 +8,7 @@ from importlib.util import find_spec
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run ``paring`` and exit with its code (``docs/cli.md``).
+    """Run ``paring`` and exit with its code (``docs/reference/cli.md``).
 
     Args:
         arguments: the words after ``paring``; those of the process if not given.

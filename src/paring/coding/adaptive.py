@@ -3,8 +3,8 @@
 Every value becomes binary decisions: is it zero, its sign, its magnitude from zero outward. For each decision several
 counters, chosen by what the weight's surroundings say, give a probability; a small gated network of weights mixes them
 in the logistic domain (Mattern 2012; Mahoney's PAQ is where the idea comes from) and a binary arithmetic coder spends
-``-log2 p`` bits. All arithmetic is on integers, so every machine writes and reads the same bytes. ``docs/format.md``
-specifies it to the bit.
+``-log2 p`` bits. All arithmetic is on integers, so every machine writes and reads the same bytes.
+``docs/reference/format.md`` specifies it to the bit.
 
 One :class:`Encoder` codes any number of arrays into one code and keeps what it has learned from one to the next, which
 is what makes networks of small layers small; :func:`encode` and :func:`decode` are the one-array case.

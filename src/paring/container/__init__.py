@@ -1,4 +1,4 @@
-"""The `.pare` file: write, read, refuse. Numpy only; ``docs/format.md`` is normative."""
+"""The `.pare` file: write, read, refuse. Numpy only; ``docs/reference/format.md`` is normative."""
 
 from paring.container._contents import Contents as Contents
 from paring.container._file import inspect as inspect

@@ -1,6 +1,6 @@
 """The network section: everything but the weights' values, as canonical bytes.
 
-``docs/format.md`` draws it. There is one byte string for one network: the reader refuses any other.
+``docs/reference/format.md`` draws it. There is one byte string for one network: the reader refuses any other.
 """
 
 from __future__ import annotations

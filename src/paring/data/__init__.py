@@ -5,9 +5,8 @@
     >>> digits.images.shape, digits.prepared(0, 2).dtype                    # doctest: +SKIP
     ((1000, 28, 28, 1), dtype('float32'))
 
-A data set is named ``kind:where``; ``docs/data.md`` says what each kind reads. To add one, write a file with a
-function ``read(where, split) -> Source`` and give it a row in ``KINDS`` of ``_load.py``.
-"""
+A data set is named ``kind:where``; ``docs/guide/your_data.md`` says what each kind reads. To add one, write a file
+with a function ``read(where, split) -> Source`` and give it a row in ``KINDS`` of ``_load.py``."""
 
 from paring.data._dataset import Dataset as Dataset
 from paring.data._idx import read_idx as read_idx

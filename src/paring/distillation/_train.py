@@ -1,8 +1,8 @@
 """Distillation: a student is trained by the answers of larger networks, with everything else as in any training.
 
 Hinton, Vinyals, Dean 2015, arXiv 1503.02531, with hints of Romero et al. 2015, arXiv 1412.6550. The student may carry
-trainable forms of :mod:`paring.methods`: it is pruned, shared or rounded while it learns. See ``docs/distillation.md``.
-"""
+trainable forms of :mod:`paring.methods`: it is pruned, shared or rounded while it learns. See
+``docs/recipes/distillation.md``."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""Integer arithmetic: what codes stand for, and the constants with which they are computed. ``docs/arithmetic.md`` is
-normative; the training-time simulation, the reference interpreter and the engine take these functions for everything
-that is computed once (multipliers, integer biases), and must agree with them bit for bit on the rest.
+"""Integer arithmetic: what codes stand for, and the constants with which they are computed.
+``docs/reference/arithmetic.md`` is normative; the training-time simulation, the reference interpreter and the engine
+take these functions for everything that is computed once (multipliers, integer biases), and must agree with them bit
+for bit on the rest.
 
 Everything here is IEEE float32 or float64 in the order written, rounded to nearest, ties to even.
 """

@@ -1,4 +1,4 @@
-"""The operators on codes: one row each, as in ``_ops.py``; ``docs/arithmetic.md`` says what they compute.
+"""The operators on codes: one row each, as in ``_ops.py``; ``docs/reference/arithmetic.md`` says what they compute.
 
 ``scale``, ``zero_point`` and ``bits`` say what the codes that a node makes stand for; what the codes it reads stand for
 is said where they are made. ``low`` and ``high`` are the codes between which results are clamped: a fused relu has

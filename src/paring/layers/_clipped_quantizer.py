@@ -5,8 +5,8 @@ Zhou, Wu, Ni, Zhou, Wen, Zou, 2016, arXiv 1606.06160, section 2.4, with n = 2^k 
     forward    quantize_k(clip(x, 0, 1)),   quantize_k(r) = round(n r) / n
     backward   dC/dx = dC/dy where 0 <= x <= 1, else 0
 
-It is computed as the graph's operators ``quantize`` and ``dequantize`` compute it (``docs/arithmetic.md``), bit for
-bit, with ``s = float32(high / n)``:
+It is computed as the graph's operators ``quantize`` and ``dequantize`` compute it (``docs/reference/arithmetic.md``),
+bit for bit, with ``s = float32(high / n)``:
 
     q = clamp(rne(x / s), 0, n)             y = float32(q) * s
 

@@ -1,7 +1,7 @@
 """Convolution as a matrix product, in NumPy: slow, obviously right, the judge of the tests.
 
 Every window of the input becomes a column (im2col); the weights of a group, one row per output channel, multiply the
-group's columns. ``docs/convolution.md`` draws it.
+group's columns. ``docs/reference/convolution.md`` draws it.
 """
 
 from __future__ import annotations

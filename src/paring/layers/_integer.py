@@ -1,4 +1,4 @@
-"""Integer arithmetic in torch: the numbers of ``docs/arithmetic.md``, bit for bit, with straight-through gradients.
+"""Integer arithmetic in torch, bit for bit that of ``docs/reference/arithmetic.md``, with straight-through gradients.
 
 Codes are whole numbers in float32 tensors. Sums of products are taken in float32 where no partial sum can reach 2**24,
 so that every order of summation gives the same, and in float64 otherwise; each step behind them is one IEEE float32

@@ -1,6 +1,6 @@
 """The reference interpreter's operators on codes: slow, and exact because every sum is one of integers in float64.
 
-``docs/arithmetic.md`` is normative; constants that are computed once come from ``paring.graph``.
+``docs/reference/arithmetic.md`` is normative; constants that are computed once come from ``paring.graph``.
 """
 
 from __future__ import annotations

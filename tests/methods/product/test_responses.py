@@ -14,7 +14,7 @@ from paring.methods.product._responses import ResponseProblem, fit_codebooks, fi
 
 
 def naive_dense(codebooks, codes):
-    """The weight element by element, as docs/format.md defines it."""
+    """The weight element by element, as docs/reference/format.md defines it."""
     stages, spaces, _, length = codebooks.shape
     out, places = codes.shape[1], codes.shape[3:]
     dense = np.empty((out, spaces * length, *places), np.float32)

@@ -5,10 +5,10 @@ per output channel, activations affine with one scale per value,
 
     w ~ s_w[c] code,            r ~ s (q - z),
 
-every sum of products in 32-bit integers, as ``docs/arithmetic.md`` defines them. What is done, in order: batch norms
-are folded, layers equalized where asked for, activations' ranges read off calibration images (or batch norms), weights
-rounded, and, walking through the float and the quantized network side by side, rounding learned where asked for and
-biases corrected.
+every sum of products in 32-bit integers, as ``docs/reference/arithmetic.md`` defines them. What is done, in order:
+batch norms are folded, layers equalized where asked for, activations' ranges read off calibration images (or batch
+norms), weights rounded, and, walking through the float and the quantized network side by side, rounding learned where
+asked for and biases corrected.
 
     graph = capture(network, (3, 32, 32))
     quantized = quantize(graph, images)                 # Quantized(graph, report, plan)

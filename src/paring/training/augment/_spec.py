@@ -168,7 +168,7 @@ def _step(text: str) -> Transform:
         raise ArgumentError(
             "whitening is no augmentation: a network that learned from white images must be given such ever after",
             found=repr(text),
-            fix="Put paring.layers.Whitening before the network; docs/training.md shows how",
+            fix="Put paring.layers.Whitening before the network; docs/reference/training.md shows how",
         )
     if name not in TRANSFORMS:
         known = [*AUGMENTATIONS, *TRANSFORMS]
