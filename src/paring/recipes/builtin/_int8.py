@@ -41,7 +41,7 @@ def int8(
         rounding: ``nearest``, ``gptq`` or ``adaround``; by default ``nearest`` from 6 bits up, ``gptq`` below.
         observer: how ranges are read: ``lp``, ``mse``, ``minmax``, ``percentile`` or ``entropy``.
         activations: bits of what goes between layers, 2 to 8.
-        float_sums: so many layers, those whose rounded answers disturb the network's most, keep their sums in float.
+        float_outputs: so many layers, those whose rounded answers disturb the network's most, keep their sums in float.
         epochs: of training through the rounding, batch norms frozen as they are; 0 for none.
         lr: of that training, with Adam; a larger one moves too many codes of few bits at once.
         augment: augmentation in it.

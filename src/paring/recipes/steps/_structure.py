@@ -176,7 +176,7 @@ def quantize(
         per_channel: a scale for each output channel, or one for a whole weight.
         correct: correct biases.
         equalized: how channels are brought to like ranges first; None for what the images show.
-        float_sums: so many layers, those that disturb the answers most, keep their sums in float.
+        float_outputs: so many layers, those that disturb the answers most, keep their sums in float.
         aware: give a network that is trained; see :func:`paring.methods.quantization_aware`.
         norm_delay: training steps after which batch norms are frozen, for ``aware``; None for not at all.
     """
@@ -189,7 +189,7 @@ def quantize(
         "per_channel": per_channel,
         "correct": correct,
         "equalized": equalized,
-        "float_sums": float_outputs,
+        "float_outputs": float_outputs,
     }
     if aware:
         options |= {"aware": True, "norm_delay": norm_delay}
