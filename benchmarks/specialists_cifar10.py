@@ -20,7 +20,6 @@ import torch
 from torch.nn import functional as F
 
 from paring import data, zoo
-from paring.distillation.specialists import _train as specialists
 from paring.distillation.specialists import (
     active_specialists,
     cluster_classes,
@@ -30,6 +29,7 @@ from paring.distillation.specialists import (
     prediction_covariance,
     predictions,
     probabilities,
+    train_specialists,
 )
 from paring.training.input import generator
 from paring.training.loop import write_atomic
@@ -154,7 +154,7 @@ def main():
     write_atomic(picture, covariance_svg(covariance, clusters, train.classes).encode())
     log(f"\ndrawn in {picture}; fine-tuning, {args.epochs} epochs each, crops and flips:\n")
 
-    team = specialists(
+    team = train_specialists(
         network,
         train,
         folder,

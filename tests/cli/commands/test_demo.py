@@ -10,8 +10,8 @@ def test_the_demo_on_a_small_set(paring, idx_folder, tmp_path, monkeypatch):
     """The demo itself, with a few synthetic digits in place of the 5,000 real ones, and a tenth of the epochs."""
     from paring.recipes.builtin import preset
 
-    monkeypatch.setattr("paring.cli.demo.PRESET", preset("quick").scaled(0.1))
-    monkeypatch.setattr("paring.cli.demo.DATA", f"mnist:{idx_folder}")
+    monkeypatch.setattr("paring.cli.commands.demo.PRESET", preset("quick").scaled(0.1))
+    monkeypatch.setattr("paring.cli.commands.demo.DATA", f"mnist:{idx_folder}")
     out_folder = tmp_path / "demo"
     code, out, err = paring("demo", "--out", out_folder, "--threads", 1, "--json")
     assert code == 0, err

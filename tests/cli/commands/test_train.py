@@ -97,7 +97,7 @@ def test_a_preset_shows_through_what_is_not_given(paring, command, tmp_path):
     assert (json.loads(out)["epochs"], json.loads(out)["steps"]) == (2, 30)
     settings = json.loads((tmp_path / "net.train" / "training.json").read_text())["settings"]
     shown = {"optimizer": "sgd", "lr": 0.1, "weight_decay": 1e-4, "schedule": "step", "milestones": [0.5, 0.75]}
-    given = {"epochs": 6, "batch": 20, "steps": 0, "nesterov": True, "average": 0.9, "clip": 5.0, "accumulate": 2}
+    given = {"epochs": 6, "batch": 20, "steps": 0, "nesterov": True, "ema": 0.9, "clip": 5.0, "accumulate": 2}
     assert {name: settings[name] for name in shown | given} == shown | given
     page = (tmp_path / "page.html").read_text()
     assert page.count('<svg class="curve"') == 3

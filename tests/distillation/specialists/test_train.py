@@ -10,7 +10,7 @@ from torch import nn
 from paring import training
 from paring.data import Dataset
 from paring.distillation import specialists
-from paring.distillation.specialists import predictions
+from paring.distillation.specialists import predictions, train_specialists
 from paring.errors import CheckpointError
 from paring.image import Preparation
 
@@ -63,7 +63,7 @@ OPTIONS = {"count": 3, "epochs": 2, "batch": 16, "lr": 0.01, "progress": False, 
 def test_confusable_pairs_get_a_specialist_each_and_do_no_harm(problem, tmp_path):
     network, train, test = problem
     said = []
-    team = specialists(network, train, tmp_path, log=said.append, **OPTIONS)
+    team = train_specialists(network, train, tmp_path, log=said.append, **OPTIONS)
     assert team.classes == [(0, 1), (2, 3), (4, 5)]
     assert len(said) == 3
     assert "top a, top b; 2 epochs" in said[0]
@@ -86,7 +86,7 @@ def test_confusable_pairs_get_a_specialist_each_and_do_no_harm(problem, tmp_path
 
 def test_each_image_is_combined_from_the_networks_that_are_active(problem, tmp_path):
     network, train, test = problem
-    team = specialists(network, train, tmp_path, log=str, **{**OPTIONS, "epochs": 1})
+    team = train_specialists(network, train, tmp_path, log=str, **{**OPTIONS, "epochs": 1})
     x = prepared(test)[:25]
     together = team.probabilities(x, top=1)
     for n in range(25):
@@ -108,7 +108,7 @@ class Stop(Exception):
 
 def test_a_killed_run_goes_on_to_the_same_bits(problem, tmp_path, monkeypatch):
     network, train, _ = problem
-    whole = specialists(network, train, tmp_path / "whole", log=str, **OPTIONS)
+    whole = train_specialists(network, train, tmp_path / "whole", log=str, **OPTIONS)
     real, left = specialists.SpecialistBatches.epoch, [25]
 
     def dying(self, epoch, start=0):
@@ -121,17 +121,17 @@ def test_a_killed_run_goes_on_to_the_same_bits(problem, tmp_path, monkeypatch):
     monkeypatch.setattr(specialists.SpecialistBatches, "epoch", dying)
     clock = {"clock": lambda: training.Clock(steps=3)}
     with pytest.raises(Stop):
-        specialists(network, train, tmp_path / "killed", log=str, **OPTIONS, **clock)
+        train_specialists(network, train, tmp_path / "killed", log=str, **OPTIONS, **clock)
     assert [path.name for path in (tmp_path / "killed").iterdir()] == ["running.safetensors"]
     left[0] = 10**9
-    again = specialists(network, train, tmp_path / "killed", log=str, **OPTIONS, **clock)
+    again = train_specialists(network, train, tmp_path / "killed", log=str, **OPTIONS, **clock)
     for a, b in zip(whole.members, again.members, strict=True):
         there = b.network.state_dict()
         assert all(torch.equal(tensor, there[name]) for name, tensor in a.network.state_dict().items())
     left[0] = 0  # everything is finished: nothing may be trained again
-    specialists(network, train, tmp_path / "killed", log=str, **OPTIONS)
-    with pytest.raises(CheckpointError, match=r"rate was 0\.01, is 0\.02"):
-        specialists(network, train, tmp_path / "killed", log=str, **{**OPTIONS, "lr": 0.02})
+    train_specialists(network, train, tmp_path / "killed", log=str, **OPTIONS)
+    with pytest.raises(CheckpointError, match=r"lr was 0\.01, is 0\.02"):
+        train_specialists(network, train, tmp_path / "killed", log=str, **{**OPTIONS, "lr": 0.02})
 
 
 def test_predictions_feed_the_covariance(problem):
@@ -179,7 +179,7 @@ def test_images_go_to_where_the_network_is():
 def test_a_generalist_on_a_gpu_gets_its_specialists_there(problem, tmp_path):
     network, train, test = problem
     there = copy.deepcopy(network).cuda()
-    team = specialists(there, train, tmp_path, log=str, **OPTIONS)
+    team = train_specialists(there, train, tmp_path, log=str, **OPTIONS)
     assert all(p.device.type == "cuda" for member in team.members for p in member.network.parameters())
     assert team.classes == [(0, 1), (2, 3), (4, 5)]
     x = prepared(test)

@@ -16,3 +16,4 @@ from paring.distillation.specialists._network import classifier_head as classifi
 from paring.distillation.specialists._network import specialize as specialize
 from paring.distillation.specialists._picture import covariance_svg as covariance_svg
 from paring.distillation.specialists._train import predictions as predictions
+from paring.distillation.specialists._train import train_specialists as train_specialists

@@ -40,7 +40,7 @@ def predictions(
         yield probabilities(network, prepared, size=size, temperature=temperature).numpy()
 
 
-def specialists(
+def train_specialists(
     generalist: nn.Module,
     train: Dataset,
     folder: Path | str,
