@@ -120,11 +120,11 @@ def test_damaged_images_of_an_evaluation(paring, tiny, folder):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--until", "0"], "until: setting cannot be; found 0; expected 1 up."),
-        (["--keep", "0"], "keep: setting cannot be; found 0; expected 1 up."),
+        (["--until", "0"], "until: invalid setting; found 0; expected 1 or more."),
+        (["--keep", "0"], "keep: invalid setting; found 0; expected 1 or more."),
         (["--log", "-1"], "log_every: setting cannot be; found -1; expected 0 up."),
-        (["--checkpoint", "-1"], "time between checkpoints cannot be; found -1.0 s"),
-        (["--checkpoint", "nan"], "time between checkpoints cannot be; found nan s"),
+        (["--checkpoint", "-1"], "invalid time between checkpoints; found -1.0 s"),
+        (["--checkpoint", "nan"], "invalid time between checkpoints; found nan s"),
         (["--compile", "inductr"], "unknown backend of torch.compile; found 'inductr'"),
         (["--tracker", "tensorbord"], "unknown tracker; found 'tensorbord'; expected"),
         (["--tracker", "all"], "unknown tracker; found 'all'; expected"),

@@ -143,12 +143,12 @@ def test_interrupted_and_resumed_is_the_same_to_the_bit(paring, command, tmp_pat
 def test_an_option_that_is_not_the_recipe_s_is_refused(paring, command, tmp_path):
     for words, message in [
         (["int8", "-c", 3], "int8 does not take this option; found '--centroids'; expected --bits or --layers"),
-        (["int8", "--epochs", -1], "number of epochs cannot be; found -1"),
+        (["int8", "--epochs", -1], "invalid number of epochs; found -1"),
         (["int8", "--preset", "quick"], "found '--preset'"),
         (["int8", "--keep", "50%"], "found '--keep'"),
         (["int8", "-O", "speed=3"], "found '--option speed'"),
         (["int8", "-O", "rounding"], "cannot read an option"),
-        (["int8", "--bits", 9], "width of weights cannot be"),
+        (["int8", "--bits", 9], "invalid width of weights"),
         (["twn", "-O", "factor=many"], "option has another type; found 'many'; expected float"),
         (["twn", "--layers", "fc9"], "pattern matches no layer"),
         (["twn", "--epochs", 1], "no layer is left to work on"),

@@ -98,7 +98,7 @@ def test_bad_input_is_refused_before_any_work(tmp_path):
 
     cache = {"cache": tmp_path / "c.safetensors"}
     refused("one number per class; found .5,.; expected 3", [network(1, classes=5)], **cache)
-    refused("temperature cannot be", [network(1)], temperature=0, **cache)
+    refused("invalid temperature", [network(1)], temperature=0, **cache)
     refused("weight of the labels", [network(1)], hard_weight=-0.1, **cache)
     refused("hints come from one teacher", [network(1), network(3)], hints={"0": "0"}, **cache)
     refused("needs a teacher", [], **cache)

@@ -38,7 +38,7 @@ class Settings:
         augment: name of an augmentation of the data source.
         smoothing: label smoothing.
         mixup: ``alpha`` of mixup; 0 for none.
-        average: decay of the moving average of the weights; 0 for none.
+        ema: decay of the moving average of the weights; 0 for none.
         clip: largest norm of the gradients; 0 for no limit.
         accumulate: pieces a batch is computed in.
         precision: ``fp32``, ``bf16`` or ``fp16``.

@@ -253,10 +253,10 @@ def test_wrong_labels_empty_folders_and_wrong_arguments(photographs, tmp_path):
         data.listing(f"imagefolder:{tmp_path}", "all")
     for changes, words in (
         ({"size": 61}, "1 to 60"),
-        ({"workers": -1}, "workers cannot be"),
+        ({"workers": -1}, "invalid workers"),
         ({"world": 5}, "5 processes cannot share a batch evenly"),
         ({"on_bad_image": "hide"}, "stop or skip"),
-        ({"window": 0}, "window cannot be"),
+        ({"window": 0}, "invalid window"),
         ({"augment": "imagenat"}, "expected imagenet"),
     ):
         with pytest.raises(ArgumentError, match=words):

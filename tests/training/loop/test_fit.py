@@ -158,12 +158,12 @@ def test_ctrl_c_finishes_the_step_and_saves():
 
 
 def test_schedules_are_their_formulas():
-    assert [training.lr("cosine", t, 8) for t in (0, 4, 8)] == pytest.approx([1, 0.5, 0])
-    assert [training.lr("step", t, 8) for t in (0, 3, 4, 5, 6, 7)] == [1, 1, 0.1, 0.1, 0.01, 0.01]
-    assert training.lr("inv", 10000, 1) == pytest.approx(2**-0.75)  # Caffe: lr (1 + gamma iter)^-power
-    assert [training.lr("constant", t, 8, warmup=3) for t in range(5)] == [0.25, 0.5, 0.75, 1, 1]
+    assert [training.lr_factor("cosine", t, 8) for t in (0, 4, 8)] == pytest.approx([1, 0.5, 0])
+    assert [training.lr_factor("step", t, 8) for t in (0, 3, 4, 5, 6, 7)] == [1, 1, 0.1, 0.1, 0.01, 0.01]
+    assert training.lr_factor("inv", 10000, 1) == pytest.approx(2**-0.75)  # Caffe: lr (1 + gamma iter)^-power
+    assert [training.lr_factor("constant", t, 8, warmup=3) for t in range(5)] == [0.25, 0.5, 0.75, 1, 1]
     with pytest.raises(ArgumentError, match="cosine"):
-        training.lr("cosin", 0, 1)
+        training.lr_factor("cosin", 0, 1)
 
 
 def test_distillation_is_its_formula():

@@ -123,8 +123,8 @@ def test_the_average_is_what_is_scored_and_returned(tmp_path):
     net, outcome = train(tmp_path, ema=0.9, evaluate=training.evaluator(dataset(200)))
     assert training.evaluator(dataset(200))(net) == outcome.score
     tensors, _ = training.load_checkpoint(tmp_path / "step-00000018.safetensors")
-    assert not torch.equal(tensors["network.0.weight"], tensors["average.0.weight"])
-    assert torch.equal(net[0].weight, tensors["average.0.weight"])
+    assert not torch.equal(tensors["network.0.weight"], tensors["ema.0.weight"])
+    assert torch.equal(net[0].weight, tensors["ema.0.weight"])
     judge = network()
     ema = training.EMA(judge, 0.9)
     training.fit(
@@ -160,7 +160,7 @@ def test_another_run_is_refused_and_told_apart(tmp_path):
     train(tmp_path, identity={"data": "one"})
     with pytest.raises(ArgumentError, match="folder holds an earlier run"):
         train(tmp_path, identity={"data": "one"})
-    with pytest.raises(CheckpointError, match=r"clip was 0.0, is 2.0; data was 'one', is 'two'; rate was 0.05, is 0.1"):
+    with pytest.raises(CheckpointError, match=r"clip was 0.0, is 2.0; data was 'one', is 'two'; lr was 0.05, is 0.1"):
         train(tmp_path, identity={"data": "two"}, resume=True, lr=0.1, clip=2.0)
     with pytest.raises(CheckpointError, match="another network"):
         train(tmp_path, nn.Sequential(nn.Flatten(), nn.Linear(36, 3)), identity={"data": "one"}, resume=True)
@@ -207,7 +207,7 @@ def test_the_log_and_the_record_say_what_happened(tmp_path):
     steps = [line for line in lines if line["kind"] == "step"]
     assert [line["step"] for line in steps] == list(range(2, 19, 2))
     assert [line["lr"] for line in steps] == pytest.approx(
-        [0.05 * training.lr("cosine", t - 1, 18) for t in range(2, 19, 2)]
+        [0.05 * training.lr_factor("cosine", t - 1, 18) for t in range(2, 19, 2)]
     )
     assert all(line["images_per_second"] > 0 for line in steps)
     epochs = [line for line in lines if line["kind"] == "epoch"]
