@@ -3,6 +3,7 @@
 import errno
 import os
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -210,3 +211,11 @@ def test_reals_and_numbers_come_back(data):
     for number in numbers:
         assert (source.number(), source.signed(), source.signed()) == (number, number // 2, -(number // 2))
     assert source.left == 0
+
+
+def test_a_white_level_travels(tmp_path):
+    given, plain = (replace(contents(), preparation=Preparation(6, 6, 1, (0.1,), (0.3,), 0, w)) for w in (4095.0, 0.0))
+    sizes = [write(tmp_path / name, one).total for name, one in (("a", given), ("b", plain))]
+    assert read(tmp_path / "a").preparation == given.preparation
+    assert read(tmp_path / "b").preparation == plain.preparation
+    assert sizes[0] > sizes[1]
