@@ -4,14 +4,13 @@ import errno
 import os
 import struct
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paring.container import Contents, _frame, _weights, inspect, read, write
+from paring.container import Contents, _file, _frame, _weights, inspect, read, write
 from paring.container._bytes import Reader, Writer
 from paring.errors import FormatError, OutputError
 from paring.forms import Codebook, Dense, Sparse
@@ -116,8 +115,8 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch,
 
 def test_a_disk_that_forgets_is_found_out(tmp_path, monkeypatch):
     """What was written is read back and compared before success is reported."""
-    real = Path.read_bytes
-    monkeypatch.setattr(Path, "read_bytes", lambda path: real(path)[:-1] + b"?")
+    real = _file.read_file
+    monkeypatch.setattr(_file, "read_file", lambda path: real(path)[:-1] + b"?")
     with pytest.raises(OutputError, match="read back"):
         write(tmp_path / "n.pare", small())
     monkeypatch.undo()
