@@ -10,15 +10,16 @@ import pytest
 SOURCE = Path(__file__).resolve().parent.parent / "src" / "paring"
 
 #: Each package and all that it may import at module level or inside a function, itself included.
-GROUND = {"errors", "record", "forms", "coding", "graph", "image", "container", "runtime", "data", "_native"}
+GROUND = {"errors", "files", "record", "forms", "coding", "graph", "image", "container", "runtime", "data", "_native"}
 BELOW = {
     "errors": set(),
-    "record": {"errors"},
+    "files": {"errors"},
+    "record": {"errors", "files"},
     "forms": {"errors"},
     "coding": {"errors", "forms", "_native"},
     "graph": {"errors", "forms"},
     "image": {"errors"},
-    "container": {"errors", "forms", "coding", "graph", "image"},
+    "container": {"errors", "files", "forms", "coding", "graph", "image"},
     "runtime": {"errors", "forms", "coding", "graph", "image", "container", "_native"},
     "data": {"errors", "image"},
     "layers": GROUND,

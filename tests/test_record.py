@@ -1,7 +1,10 @@
+import json
+import os
+
 import pytest
 
 from paring.errors import CheckpointError
-from paring.record import Layer, Record, Stage
+from paring.record import Layer, Record, Stage, Training
 
 
 def full():
@@ -43,4 +46,46 @@ def test_what_is_no_record_is_refused(text):
 
 def test_missing_record_names_the_place(tmp_path):
     with pytest.raises(CheckpointError, match=r"record\.json"):
+        Record.load(tmp_path)
+
+
+def changed(**values):
+    return json.dumps({**json.loads(full().to_json()), **values})
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"stages": 3}, "stages is '3', not list"),
+        ({"stages": [7]}, "Stage is int"),
+        ({"stages": [{"name": 5}]}, "name is '5', not str"),
+        ({"stages": [{"note": "x"}]}, "'name' is missing"),
+        ({"layers": [{"name": "a"}]}, "is missing"),
+        ({"classes": "abc"}, "classes is 'abc'"),
+        ({"float_bytes": "many"}, "float_bytes is 'many', not int"),
+        ({"seed": True}, "seed is 'True'"),
+        ({"machine": []}, "machine is"),
+        ({"baseline": None}, "baseline is 'None'"),
+        ({"final_error": "low"}, "final_error is 'low', not float"),
+    ],
+)
+def test_values_of_another_type_are_refused(values, told):
+    with pytest.raises(CheckpointError, match=told):
+        Record.from_json(changed(**values))
+
+
+@pytest.mark.parametrize("text", ['{"version": 1, "settings": ' + "[" * 100_000, '{"version": 1, "seed": NaN}'])
+def test_hostile_json_is_refused(text, tmp_path):
+    with pytest.raises(CheckpointError, match="not a record of a run"):
+        Record.from_json(text)
+    (tmp_path / "training.json").write_text(text)
+    with pytest.raises(CheckpointError, match="not a record of a training run"):
+        Training.load(tmp_path)
+
+
+def test_a_pipe_is_no_record(tmp_path):
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("this system has no named pipes")
+    os.mkfifo(tmp_path / "record.json")
+    with pytest.raises(CheckpointError, match="not a regular file"):
         Record.load(tmp_path)

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from types import UnionType
+from typing import Any, ClassVar, Union, get_args, get_origin, get_type_hints
 
 from paring.errors import CheckpointError
+from paring.files import read_file
 
 #: Version of the JSON layout; raised when a field changes its meaning.
 VERSION = 1
+#: Largest record that is read, bytes.
+_MOST = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -141,17 +145,7 @@ class Record:
         Raises:
             CheckpointError: if the text is no record or one of another version.
         """
-        try:
-            values = json.loads(text)
-            version = values.pop("version")
-        except (ValueError, KeyError, AttributeError, TypeError) as error:
-            raise CheckpointError("not a record of a run", found=error) from None
-        if version != VERSION:
-            raise CheckpointError("record has another version", found=version, expected=VERSION)
-        try:
-            return cls(**_restored(values))
-        except (TypeError, KeyError) as error:
-            raise CheckpointError("record lacks a field or has one too many", found=error) from None
+        return cls(**_read(cls, text, "a run"))
 
     @classmethod
     def load(cls, path: str | Path) -> Record:
@@ -164,7 +158,7 @@ class Record:
         if path.is_dir():
             path = path / "record.json"
         try:
-            return cls.from_json(path.read_bytes())
+            return cls.from_json(read_file(path, _MOST))
         except OSError as error:
             raise CheckpointError("no record of a run", where=path, found=error.strerror) from None
 
@@ -207,24 +201,67 @@ class Training:
         if path.is_dir():
             path = path / cls.NAME
         try:
-            values = json.loads(path.read_bytes())
-            version = values.pop("version")
+            text = read_file(path, _MOST)
         except OSError as error:
             raise CheckpointError("no record of a training run", where=path, found=error.strerror) from None
-        except (ValueError, KeyError, AttributeError, TypeError) as error:
-            raise CheckpointError("not a record of a training run", where=path, found=error) from None
-        if version != VERSION:
-            raise CheckpointError("record has another version", where=path, found=version, expected=VERSION)
-        try:
-            return cls(**values)
-        except TypeError as error:
-            raise CheckpointError("record lacks a field or has one too many", where=path, found=error) from None
+        return cls(**_read(cls, text, "a training run", path))
 
 
-def _restored(values: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON values in the types of the fields."""
-    out = dict(values)
-    out["stages"] = [Stage(**stage) for stage in values["stages"]]
-    out["layers"] = [Layer(**{**layer, "shape": tuple(layer["shape"])}) for layer in values["layers"]]
-    out["classes"] = tuple(values["classes"])
-    return out
+def _read(kind: type, text: str | bytes, of: str, where: Path | None = None) -> dict[str, Any]:
+    """The fields of a record, every value of its field's type.
+
+    Raises:
+        CheckpointError: if the text is no such record or one of another version.
+    """
+    try:
+        values = json.loads(text, parse_constant=_no_constant)
+        version = values.pop("version")
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
+        raise CheckpointError(f"not a record of {of}", where=where, found=error) from None
+    if version != VERSION:
+        raise CheckpointError("record has another version", where=where, found=version, expected=VERSION)
+    try:
+        return _fields(kind, values)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"not a record of {of}", where=where, found=error) from None
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is no JSON value")
+
+
+def _fields(kind: type, values: Any) -> dict[str, Any]:
+    """JSON values as a dataclass's fields.
+
+    Raises:
+        TypeError: if a field is missing, unknown or of another type.
+    """
+    if not isinstance(values, Mapping):
+        raise TypeError(f"{kind.__name__} is {type(values).__name__}, not an object")
+    types = {name: hint for name, hint in get_type_hints(kind).items() if get_origin(hint) is not ClassVar}
+    if unknown := values.keys() - types.keys():
+        raise TypeError(f"unknown field {min(unknown)!r}")
+    needed = {f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING}
+    if missing := needed - values.keys():
+        raise TypeError(f"field {min(missing)!r} is missing")
+    return {name: _value(types[name], value, name) for name, value in values.items()}
+
+
+def _value(hint: Any, value: Any, name: str) -> Any:
+    """A JSON value in the type of a field."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return None if value is None else _value(arguments[0], value, name)
+    if origin in (list, tuple):
+        if isinstance(value, list):
+            return origin(_value(arguments[0], one, name) for one in value)
+    elif origin is dict:
+        if isinstance(value, dict):
+            return value
+    elif hint is Any:
+        return value
+    elif is_dataclass(hint):
+        return hint(**_fields(hint, value))  # type: ignore[operator]
+    elif isinstance(value, (int, float) if hint is float else hint) and (hint is bool or not isinstance(value, bool)):
+        return value
+    raise TypeError(f"{name} is {str(value)[:40]!r}, not {getattr(hint, '__name__', hint)}")

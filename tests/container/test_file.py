@@ -3,14 +3,14 @@
 import errno
 import os
 import struct
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paring.container import Contents, _frame, _weights, inspect, read, write
+from paring.container import Contents, _file, _frame, _weights, inspect, read, write
 from paring.container._bytes import Reader, Writer
 from paring.errors import FormatError, OutputError
 from paring.forms import Codebook, Dense, Sparse
@@ -115,8 +115,8 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch,
 
 def test_a_disk_that_forgets_is_found_out(tmp_path, monkeypatch):
     """What was written is read back and compared before success is reported."""
-    real = Path.read_bytes
-    monkeypatch.setattr(Path, "read_bytes", lambda path: real(path)[:-1] + b"?")
+    real = _file.read_file
+    monkeypatch.setattr(_file, "read_file", lambda path: real(path)[:-1] + b"?")
     with pytest.raises(OutputError, match="read back"):
         write(tmp_path / "n.pare", small())
     monkeypatch.undo()
@@ -210,3 +210,11 @@ def test_reals_and_numbers_come_back(data):
     for number in numbers:
         assert (source.number(), source.signed(), source.signed()) == (number, number // 2, -(number // 2))
     assert source.left == 0
+
+
+def test_a_white_level_travels(tmp_path):
+    given, plain = (replace(contents(), preparation=Preparation(6, 6, 1, (0.1,), (0.3,), 0, w)) for w in (4095.0, 0.0))
+    sizes = [write(tmp_path / name, one).total for name, one in (("a", given), ("b", plain))]
+    assert read(tmp_path / "a").preparation == given.preparation
+    assert read(tmp_path / "b").preparation == plain.preparation
+    assert sizes[0] > sizes[1]

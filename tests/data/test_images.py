@@ -4,7 +4,7 @@ from io import BytesIO
 import numpy as np
 import pytest
 
-from paring.data import listing, load
+from paring.data import _decode, listing, load
 from paring.errors import DataError
 from paring.training.input import Stream
 
@@ -31,7 +31,7 @@ def test_plain_folder_holds_every_fifth_out(folder):
     assert train.preparation.resize == 0
 
 
-@pytest.mark.parametrize("name", ["val", "test", "validation"])
+@pytest.mark.parametrize("name", ["val", "valid", "test", "validation"])
 def test_split_folders(folder, tmp_path_factory, name):
     root = tmp_path_factory.mktemp("root")
     (folder).rename(root / "train")
@@ -139,7 +139,7 @@ def test_folder_mistakes(folder, tmp_path_factory):
     with pytest.raises(DataError, match="has no class folders"):
         load(f"imagefolder:{bare}")
     (bare / "train" / "a").mkdir(parents=True)
-    with pytest.raises(DataError, match="no test part; expected test or val or validation"):
+    with pytest.raises(DataError, match="no test part; expected test or val or valid or validation"):
         load(f"imagefolder:{bare}", "test")
 
 
@@ -306,3 +306,43 @@ def test_hub_in_memory(monkeypatch):
     found = load("hub:someone/pets", "test")
     assert found.classes == ("p", "q")
     assert found.images[:, 0, 0, 0].tolist() == [4, 9]
+
+
+def test_folders_inside_a_class_belong_to_it(folder):
+    (folder / "cat" / "more" / "still more").mkdir(parents=True)
+    (folder / "cat" / ".hidden").mkdir()
+    for place in ("more", "more/still more", ".hidden"):
+        PIL.new("RGB", (20, 16), (0, 200, 7)).save(folder / "cat" / place / "a.png")
+    found = load(f"imagefolder:{folder}", "all")
+    assert np.bincount(found.labels).tolist() == [12, 10]
+
+
+@pytest.mark.parametrize("name", ["train", "test", "val"])
+def test_a_class_may_be_called_like_a_split(folder, name):
+    (folder / "dog").rename(folder / name)
+    assert load(f"imagefolder:{folder}", "all").classes == ("cat", name)
+
+
+def test_a_picture_that_needs_too_much_memory_is_a_bad_one(folder, monkeypatch):
+    whole = _decode.pixels
+
+    def pixels(image, preparation):
+        if image[0, 0, 1] == 3:
+            raise MemoryError
+        return whole(image, preparation)
+
+    monkeypatch.setattr(_decode, "pixels", pixels)
+    assert len(load(f"imagefolder:{folder}", "all", on_bad_image="skip")) == 18
+    with pytest.raises(DataError, match=r"3\.png: image cannot be read; found MemoryError"):
+        load(f"imagefolder:{folder}", "all")
+
+
+def test_deep_samples_are_read_by_their_white_level(tmp_path):
+    (tmp_path / "only").mkdir()
+    for number in range(5):
+        PIL.fromarray(np.full((6, 6), 819 * number, np.uint16)).save(tmp_path / "only" / f"{number}.png")
+    with pytest.raises(DataError, match=r"0\.png: image cannot be read; found nothing says which value.*white"):
+        load(f"imagefolder:{tmp_path}", "all")
+    found = load(f"imagefolder:{tmp_path}", "all", white=4095.0)
+    assert found.images[:, 0, 0, 0].tolist() == [0, 51, 102, 153, 204]
+    assert found.preparation.white == 4095

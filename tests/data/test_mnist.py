@@ -113,3 +113,10 @@ def test_real_mnist_has_its_known_counts_and_statistics():
     assert np.bincount(test.labels).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
     assert (train.preparation.mean, train.preparation.std) == ((0.1307,), (0.3081,))
     assert test.preparation == train.preparation
+
+
+def test_a_byte_order_mark_is_no_part_of_a_name(write_mnist, digits):
+    folder = write_mnist(*digits)
+    names = [f"class {number}" for number in range(10)]
+    (folder / "classes.txt").write_text("\n".join(names), encoding="utf-8-sig")
+    assert load(f"mnist:{folder}").classes == tuple(names)

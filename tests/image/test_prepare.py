@@ -1,13 +1,15 @@
 """Image preparation: resizing against Pillow, the rest against the formula."""
 
+import io
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
 
 from paring.errors import DataError, ParingError
 from paring.image import Preparation, prepare
-from paring.image._prepare import as_array, open_image, pixels, resize
+from paring.image._prepare import as_array, open_image, pixels, resize, to_8_bits
 
 Image = pytest.importorskip("PIL.Image", reason="Pillow is the judge of resizing")
 
@@ -71,6 +73,33 @@ def test_extreme_shapes():
     np.testing.assert_array_equal(pixels(np.full((9, 9), 255, np.uint8), plain(40, 3, 1)), 255)
 
 
+@pytest.mark.parametrize("shape", [(3000, 1), (1, 3000), (60_000, 2), (2, 60_000), (4_000_000, 1), (1, 4_000_000)])
+@pytest.mark.parametrize("side", [0, 256])
+def test_a_thin_picture_takes_little_memory(shape, side):
+    """Scaled as a whole before the crop, the third would be ``(7680000, 256)``."""
+    picture = np.full(shape, 90, np.uint8)
+    tracemalloc.start()
+    found = pixels(picture, plain(224, 224, 3, resize=side))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_array_equal(found, 90)
+    assert peak < 64 << 20
+
+
+def test_a_thin_picture_s_crop_is_that_of_the_whole():
+    picture = image(9, 700, 3, 3)
+    whole = resize(picture, 700 * 20 // 3, 20)
+    top = round((whole.shape[0] - 16) / 2)
+    np.testing.assert_array_equal(pixels(picture, plain(16, 16, 3, resize=20)), whole[top : top + 16, 2:18])
+
+
+def test_far_reductions_are_means():
+    picture = image(10, 3_000_000, 1)
+    naive = picture.reshape(10, -1).mean(axis=1)
+    found = resize(picture[..., None], 10, 1)[:, 0, 0]
+    assert np.abs(found - naive).max() <= 1
+
+
 @pytest.mark.parametrize(
     ("array", "message"),
     [
@@ -101,6 +130,31 @@ def test_every_mode_of_file_opens(tmp_path, mode):
         np.testing.assert_array_equal(array, image(6, 5, 7))
     if mode == "RGB":
         np.testing.assert_array_equal(array, image(6, 5, 7, 3))
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.float32])
+def test_images_that_do_not_say_what_is_white_are_refused(tmp_path, dtype):
+    levels = np.linspace(0, 1000, 35).reshape(5, 7).astype(dtype)
+    Image.fromarray(levels).save(tmp_path / "a.tif")
+    with pytest.raises(DataError, match=r"which value of the image is white; found .*up to 1000.*--white"):
+        as_array(open_image(tmp_path / "a.tif"))
+    found = as_array(open_image(tmp_path / "a.tif"), 1000)
+    assert np.abs(found - levels * 255.0 / 1000).max() <= 0.5001
+
+
+def test_12_bits_in_16_keep_8():
+    samples = np.arange(4096, dtype=np.uint16).reshape(64, 64)
+    file = io.BytesIO()
+    Image.fromarray(samples).save(file, "png")
+    with pytest.raises(DataError, match="12 bits or less in 16, up to 4095"):
+        as_array(open_image(file))
+    found = as_array(open_image(file), 4095)
+    assert len(np.unique(found)) == 256
+    np.testing.assert_array_equal(found, np.rint(samples * (255 / 4095)))
+
+
+def test_samples_outside_black_and_white_are_cut_off():
+    np.testing.assert_array_equal(to_8_bits(np.array([[-1.0, 0.5, np.nan, 9.0]]), 1.0), [[0, 128, 0, 255]])
 
 
 def test_photographs_are_turned_upright(tmp_path):

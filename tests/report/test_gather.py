@@ -176,3 +176,18 @@ def test_write_makes_the_page_of_gather(made, tmp_path):
     assert path.read_text("utf-8") == render(gather(run / "net.pare", run=run))
     with pytest.raises(OutputError):
         write(tmp_path / "none" / "report.html", run / "net.pare")
+
+
+def test_a_baseline_outside_the_run_folder_is_refused(made, tmp_path):
+    run, record, *_ = made
+    for path in (f"../{run.name}/baseline.npz", str(run / "baseline.npz")):
+        with pytest.raises(CheckpointError, match="outside the run folder"):
+            gather(run / "net.pare", record=replace(record, baseline=path), run=tmp_path)
+
+
+def test_a_baseline_that_unpacks_to_more_than_the_weights_is_refused(made, tmp_path):
+    run, record, _, before = made
+    np.savez_compressed(tmp_path / "baseline.npz", **{**before, "fc1.weight": np.zeros(1 << 22)})
+    assert (tmp_path / "baseline.npz").stat().st_size < 1 << 20
+    with pytest.raises(CheckpointError, match=r"fc1\.weight\.npy has 33,"):
+        gather(run / "net.pare", record=record, run=tmp_path)

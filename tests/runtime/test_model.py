@@ -105,3 +105,21 @@ def test_errors():
     two.graph.outputs = ("fc", "flat")
     with pytest.raises(GraphError, match="one output"):
         Model(two)
+
+
+def test_channels_in_front_are_not_three_gray_pictures():
+    picture = images(1)[0]
+    with pytest.raises(ArgumentError, match=r"channels first.*uint8 \(3, 6, 5\).*transpose\(1, 2, 0\)"):
+        Model(contents())(np.ascontiguousarray(picture.transpose(2, 0, 1)))
+    gray = Preparation(6, 5, 1, (0.5,), (0.2,))
+    graph = Graph({"x": (6, 5, 1)}, [Node("flat", "flatten", ("x",))], ("flat",), {})
+    assert Model(Contents(graph, gray))(images(3, 6, 5)).shape == (3, 30)
+
+
+def test_deep_pictures_are_read_by_the_file_s_white_level():
+    pil = pytest.importorskip("PIL.Image", reason="opens files with Pillow")
+    samples = np.random.default_rng(3).integers(0, 4096, (6, 5), dtype=np.uint16)
+    preparation = Preparation(6, 5, 1, (0.5,), (0.2,), 0, 4095.0)
+    graph = Graph({"x": (6, 5, 1)}, [Node("flat", "flatten", ("x",))], ("flat",), {})
+    found = Model(Contents(graph, preparation)).prepare(pil.fromarray(samples))[..., 0]
+    np.testing.assert_allclose(found, (samples / 4095 - 0.5) / 0.2, atol=0.5 / 255 / 0.2 + 1e-6)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -12,6 +11,7 @@ from paring.container import _frame, _network, _weights
 from paring.container._contents import Contents
 from paring.container._inspection import Inspection, Row
 from paring.errors import ArgumentError, FormatError, GraphError, OutputError
+from paring.files import read_file, write_atomic
 from paring.forms import Form
 from paring.graph import Graph
 
@@ -44,7 +44,7 @@ def write(path: str | os.PathLike[str], contents: Contents, coding: str = "adapt
     copy.validate()
     contents = Contents(copy, contents.preparation, tuple(contents.classes), dict(contents.provenance))
     data = _encode(contents, coding)
-    return _inspection(str(path), data, *_write_atomically(Path(path), data, contents))
+    return _inspection(str(path), data, *_write_checked(Path(path), data, contents))
 
 
 def read(path: str | os.PathLike[str]) -> Contents:
@@ -70,7 +70,7 @@ def inspect(path: str | os.PathLike[str]) -> Inspection:
 
 def _load(path: str | os.PathLike[str]) -> bytes:
     try:
-        return Path(path).read_bytes()
+        return read_file(path)
     except OSError as error:
         raise FormatError(f"file cannot be read ({error.strerror})", where=path) from None
 
@@ -140,34 +140,18 @@ def _inspection(
     return Inspection(path, _frame.VERSION, " and ".join(codings), tuple(rows))
 
 
-def _write_atomically(path: Path, data: bytes, contents: Contents) -> Decoded:
+def _write_checked(path: Path, data: bytes, contents: Contents) -> Decoded:
     """Write, read back, compare, and only then put in place; returns what was read back."""
-    temporary = None
-    try:
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        if Path(temporary).read_bytes() != data or not _same((decoded := _decode(data, str(path)))[0], contents):
+    decoded: list[Decoded] = []
+
+    def check(written: Path) -> None:
+        if read_file(written) == data:
+            decoded.append(_decode(data, str(path)))
+        if not decoded or not _same(decoded[0][0], contents):
             raise OutputError("file did not read back as it was written", where=path)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-        temporary = None
-        return decoded
-    except OSError as error:
-        if isinstance(error, OutputError):
-            raise
-        raise OutputError(f"file cannot be written ({error.strerror})", where=path) from None
-    finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
 
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    write_atomic(path, data, check)
+    return decoded[0]
 
 
 def _same(mine: Contents, theirs: Contents) -> bool:

@@ -22,6 +22,8 @@ _PLAIN_FLOOR, _PLAIN_PER_BYTE, _PLAIN_MOST = 64 << 10, 64, 16 << 20
 MAX_NODES = 1 << 16
 MAX_CLASSES = 1 << 17
 MAX_PROVENANCE = 256
+#: Added to the number of channels of a preparation that has a white level.
+_WHITE = 4
 
 _OP_NAMES = {spec.number: name for name, spec in OPS.items()}
 _FORM_NUMBERS = {kind: number for number, kind in enumerate(FORMS)}
@@ -55,8 +57,10 @@ def write_graph(out: Writer, graph: Graph) -> list[str]:
 def write_facts(out: Writer, contents: Contents) -> None:
     """Append preparation, classes and provenance."""
     preparation = contents.preparation
-    out.number(0 if preparation is None else preparation.channels)
+    out.number(0 if preparation is None else preparation.channels | (_WHITE if preparation.white else 0))
     if preparation is not None:
+        if preparation.white:
+            out.real(float(preparation.white))
         for number in (preparation.height, preparation.width, preparation.resize):
             out.number(number)
         for value in (*preparation.mean, *preparation.std):
@@ -221,11 +225,13 @@ def _read_graph(source: Reader) -> tuple[Graph, list[Declaration]]:
 
 def _read_facts(source: Reader) -> tuple[Preparation | None, tuple[str, ...], dict[str, str]]:
     preparation = None
-    if channels := source.number(3):
+    if channels := source.number(3 | _WHITE):
+        white = source.real() if channels & _WHITE else 0.0
+        channels &= ~_WHITE
         height, width, resize = (source.number(1 << 16) for _ in range(3))
         mean, std = (tuple(source.real() for _ in range(channels)) for _ in range(2))
         try:
-            preparation = Preparation(height, width, channels, mean, std, resize)
+            preparation = Preparation(height, width, channels, mean, std, resize, white)
         except ParingError as error:
             raise source.error(error.what, found=error.found, expected=error.expected) from None
     classes = tuple(source.text() for _ in range(source.count(1, MAX_CLASSES)))

@@ -57,10 +57,10 @@ def decode(
 
     def one(number: int) -> None:
         try:
-            out[number] = pixels(as_array(open_image(_file(items[number]))), preparation)  # type: ignore[arg-type]
-        except DataError as error:
+            out[number] = pixels(as_array(open_image(_file(items[number])), preparation.white), preparation)  # type: ignore[arg-type]
+        except (DataError, MemoryError) as error:
             if on_bad_image == "stop":
-                raise _bad(place(number), error.found or error.what) from None
+                raise _bad(place(number), error) from None
             good[number] = False
 
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:  # Pillow decodes outside the interpreter's lock
@@ -73,11 +73,15 @@ def decode(
     return (out if good.all() else out[good]), good
 
 
-def _bad(where: str, error: object) -> DataError:
+def _bad(where: str, error: BaseException) -> DataError:
+    if isinstance(error, DataError):
+        found: object = error.found if error.what == "image cannot be read" else error
+    else:
+        found = error if str(error) else type(error).__name__
     return DataError(
         "image cannot be read",
         where=where,
-        found=str(error).splitlines()[0] if str(error) else type(error).__name__,
+        found=str(found).splitlines()[0],
         fix="Replace it, or leave such images out with on_bad_image='skip' (--on-bad-image skip)",
     )
 

@@ -13,17 +13,18 @@ from paring.errors import DataError
 #: What an image file may be called; other files in a class folder are left alone.
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 #: Names of a split's folder.
-SPLIT_FOLDERS = {"train": ("train",), "test": ("test", "val", "validation")}
+SPLIT_FOLDERS = {"train": ("train",), "test": ("test", "val", "valid", "validation")}
 
 
 def read_imagefolder(where: str, split: str) -> Source:
-    """``imagefolder:FOLDER``: FOLDER/class/image.jpg, or FOLDER/train/class/... with a test, val or validation folder
-    beside it. Classes are the training folder's sub-folders in alphabetical order.
+    """``imagefolder:FOLDER``: FOLDER/class/image.jpg, or FOLDER/train/class/... with a test, val, valid or validation
+    folder beside it. Classes are the training folder's sub-folders in alphabetical order. Images may lie in further
+    folders inside a class. A folder that is called ``train`` or ``test`` but holds images is a class.
     """
     folder = Path(where).expanduser()
     if not folder.is_dir():
         raise DataError("folder does not exist", where=f"imagefolder:{where}")
-    parts = {name: [folder / n for n in names if (folder / n).is_dir()][:1] for name, names in SPLIT_FOLDERS.items()}
+    parts = {name: [folder / n for n in names if _is_split(folder / n)][:1] for name, names in SPLIT_FOLDERS.items()}
     if not any(parts.values()):
         return _source([folder], folder, whole=True)
     wanted = parts["train"] + parts["test"] if split == "all" else parts[split]
@@ -44,7 +45,7 @@ def _source(folders: list[Path], named_by: Path, whole: bool) -> Source:
                 raise DataError(
                     "class is not among the training classes", where=class_folder, expected=f"a folder of {named_by}"
                 )
-            count = files.add(class_folder)
+            count = sum(files.add(inner) for inner in _folders_inside(class_folder))
             if not count:
                 raise DataError("class folder has no images", where=class_folder, expected=", ".join(sorted(SUFFIXES)))
             labels += [classes.index(class_folder.name)] * count
@@ -89,3 +90,20 @@ class _Files:
 
 def _class_folders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def _is_split(folder: Path) -> bool:
+    """Whether a folder holds class folders, and not the images of a class that has this name."""
+    if not folder.is_dir() or not _class_folders(folder):
+        return False
+    with os.scandir(folder) as entries:
+        return not any(Path(entry.name).suffix.lower() in SUFFIXES and entry.is_file() for entry in entries)
+
+
+def _folders_inside(folder: Path) -> list[Path]:
+    """The folder and all below it, in alphabetical order, hidden ones left out."""
+    found = []
+    for place, inner, _ in os.walk(folder):
+        inner[:] = sorted(name for name in inner if not name.startswith("."))
+        found.append(Path(place))
+    return found

@@ -67,6 +67,7 @@ class Listing:
         channels: int | None = None,
         mean: tuple[float, ...] | None = None,
         std: tuple[float, ...] | None = None,
+        white: float = 0.0,
         sample: int = SAMPLE,
         on_bad_image: str = "stop",
     ) -> Preparation:
@@ -79,10 +80,10 @@ class Listing:
         chosen = spread(len(self), sample)
         shape, resize = _target(self._source, self._numbers[chosen], size, channels, on_bad_image)
         if mean is None or std is None:
-            plain = Preparation(*shape, (0.0,) * shape[2], (1.0,) * shape[2], resize)
+            plain = Preparation(*shape, (0.0,) * shape[2], (1.0,) * shape[2], resize, white)
             found_mean, found_std = measure(self.sample(plain, sample, on_bad_image))
             mean, std = mean or found_mean, std or found_std
-        return Preparation(*shape, mean, std, resize)
+        return Preparation(*shape, mean, std, resize, white)
 
     def sample(self, preparation: Preparation, count: int = SAMPLE, on_bad_image: str = "stop") -> np.ndarray:
         """``count`` images evenly spaced over the split.

@@ -38,6 +38,7 @@ def load(
     channels: int | None = None,
     mean: tuple[float, ...] | None = None,
     std: tuple[float, ...] | None = None,
+    white: float = 0.0,
     limit: int | None = None,
     preparation: Preparation | None = None,
     on_bad_image: str = "stop",
@@ -56,6 +57,7 @@ def load(
         channels: 1 (gray) or 3 (RGB).
         mean: per channel, in units of 0..1.
         std: per channel, in units of 0..1.
+        white: value that is white in images of more than 8 bits; 0: 65535 of 16-bit ones.
         limit: take only so many samples, evenly spaced over the split.
         preparation: use exactly this one (a network's own); excludes size, channels, mean and std.
         on_bad_image: ``stop`` or ``skip`` (named in :attr:`Dataset.bad`).
@@ -70,10 +72,10 @@ def load(
     numbers = _numbers(source, split, limit, spec)
     if preparation is None:
         shape, resize = _target(source, numbers, size, channels, on_bad_image)
-        plain = Preparation(*shape, (0.0,) * shape[2], (1.0,) * shape[2], resize)
+        plain = Preparation(*shape, (0.0,) * shape[2], (1.0,) * shape[2], resize, white)
         images, good = _images(source, numbers, plain, spec, on_bad_image)
         mean, std = _statistics(spec, split, plain, limit, images, on_bad_image, mean, std)
-        preparation = Preparation(*shape, mean, std, resize)
+        preparation = Preparation(*shape, mean, std, resize, white)
     else:
         images, good = _images(source, numbers, preparation, spec, on_bad_image)
     if not len(images):

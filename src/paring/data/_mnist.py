@@ -67,7 +67,7 @@ def _classes(folder: Path) -> tuple[str, ...]:
     if not path.is_file():
         return _DIGITS
     try:
-        names = tuple(line.strip() for line in path.read_text("utf-8").splitlines() if line.strip())
+        names = tuple(line.strip() for line in path.read_text("utf-8-sig").splitlines() if line.strip())
     except (OSError, UnicodeDecodeError) as error:
         raise DataError("class names cannot be read", where=path, found=error) from None
     if not names:

@@ -80,8 +80,10 @@ class Writer:
     def open(self, rows: int) -> io.FileIO:
         """The partial file, cut after ``rows`` rows, to append to; unbuffered, so that a kill loses no whole batch."""
         try:
-            if rows == 0:
-                self.partial.write_bytes(self._head)
+            if rows == 0:  # made anew, so that no link that lies there is followed
+                self.partial.unlink(missing_ok=True)
+                with open(self.partial, "xb") as made:
+                    made.write(self._head)
             file = open(self.partial, "r+b", buffering=0)  # noqa: SIM115 - the caller closes it
             file.truncate(len(self._head) + rows * self._row)
             file.seek(0, os.SEEK_END)

@@ -22,6 +22,7 @@ class Preparation:
         mean: per channel, in units of 0..1; one number per channel.
         std: per channel, in units of 0..1, positive.
         resize: shorter side before the center crop, in pixels; 0 for none.
+        white: value that becomes 255 in images with samples of more than 8 bits; 0: 65535 of those with 16.
     """
 
     height: int
@@ -30,6 +31,7 @@ class Preparation:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     resize: int = 0
+    white: float = 0.0
 
     def __post_init__(self) -> None:
         if self.channels not in (1, 3):
@@ -41,6 +43,8 @@ class Preparation:
         for name, values in (("mean", self.mean), ("std", self.std)):
             if len(values) != self.channels or not all(abs(v) < 1e6 for v in values):
                 raise ArgumentError(f"preparation's {name} does not fit its channels", found=values)
+        if not 0 <= self.white < 1e30:
+            raise ArgumentError("invalid white level of a preparation", found=self.white, expected="0 or more")
         if not all(v > 1e-6 for v in self.std):
             raise ArgumentError("preparation's std is not positive", found=self.std)
 

@@ -24,6 +24,9 @@ from paring.report._page import render, write_page
 from paring.report._paper import coding_rows
 from paring.report._pieces import Accuracy, Facts, Histogram, NodeTime, Section, Stage, Timing
 
+#: Most bytes in front of the numbers of an array in a NumPy archive.
+_NPY_HEADER = 1 << 16
+
 
 def gather(
     pare: str | os.PathLike[str],
@@ -173,16 +176,26 @@ def _histograms(contents: Contents, record: Record | None, run: str | os.PathLik
     if record is None or run is None or not record.baseline:
         return histograms(contents.graph)
     path = Path(run) / record.baseline
+    if not path.resolve().is_relative_to(Path(run).resolve()):
+        raise CheckpointError("weights before compression lie outside the run folder", where=run, found=record.baseline)
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            names = set(archive.files) & set(contents.graph.weights)
-            return histograms(contents.graph, {name: archive[name] for name in names})
+        return histograms(contents.graph, _baseline(path, contents.graph))
     except ParingError:
         raise
     except FileNotFoundError:
         return histograms(contents.graph)
     except (OSError, ValueError, EOFError, BadZipFile, zlib.error, AttributeError, TypeError) as error:
         raise CheckpointError("weights before compression cannot be read", where=path, found=error) from None
+
+
+def _baseline(path: Path, graph: Graph) -> dict[str, np.ndarray]:
+    """The weights in a NumPy archive that the graph has, too; no more is unpacked than they have numbers."""
+    with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+        wanted = {f"{name}.npy": form.size for name, form in graph.weights.items() if name in archive.files}
+        for entry in archive.zip.infolist():
+            if entry.file_size > 8 * wanted.get(entry.filename, entry.file_size) + _NPY_HEADER:
+                raise ValueError(f"{entry.filename} has {entry.file_size:,} bytes for a weight of the file")
+        return {name.removesuffix(".npy"): archive[name.removesuffix(".npy")] for name in wanted}
 
 
 def _preparation(preparation: Preparation | None) -> tuple[tuple[str, str], ...]:

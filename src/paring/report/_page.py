@@ -5,12 +5,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-import secrets
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
-from paring.errors import OutputError
+from paring.files import write_atomic
 from paring.report._card import card_section
 from paring.report._headline import headline
 from paring.report._html import text
@@ -88,20 +87,7 @@ def write_page(path: str | os.PathLike[str], page: str) -> Path:
         OutputError: if the folder is missing, the disk is full or writing is not allowed; nothing is left behind.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    try:
-        try:
-            with open(temporary, "xb") as file:
-                file.write(page.encode())
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        fix = "Check free space and permissions" if path.parent.is_dir() else "Make the folder first"
-        raise OutputError("report could not be written", where=path, found=error.strerror, fix=fix) from None
+    write_atomic(path, page.encode(), what="report")
     return path
 
 

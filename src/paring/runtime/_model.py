@@ -90,7 +90,8 @@ class Model:
 
     def prepare(self, image: Any) -> np.ndarray:
         """One image (path, PIL image or uint8 array) as the network's input, float32 ``(H, W, C)``."""
-        return prepare(_image_array(image), self._preparation())
+        preparation = self._preparation()
+        return prepare(_image_array(image, preparation.white), preparation)
 
     def classify(self, images: Any, top: int = 5) -> list[list[tuple[str, float]]]:
         """The most probable classes of each image, best first, with their probabilities.
@@ -155,6 +156,12 @@ class Model:
                     "array has the wrong type", found=x.dtype, expected="float32 (prepared) or uint8 (images)"
                 )
             if x.ndim == 4 or (x.ndim == 3 and x.shape[2] not in (1, 3, 4)):
+                if x.ndim == 3 and x.shape[0] == 3 and self._preparation().channels == 3:
+                    raise ArgumentError(
+                        "cannot tell a picture with channels first from three gray ones",
+                        found=f"uint8 {x.shape}",
+                        fix="Give x.transpose(1, 2, 0), or three gray pictures as (3, H, W, 1)",
+                    )
                 return self._prepared(x)
             return self.prepare(x)[None]
         if isinstance(x, (list, tuple)):
@@ -199,7 +206,7 @@ def load(path: str | Path, threads: int = 1, engine: str = "native") -> Model:
     return Model(container.read(path), threads, engine)
 
 
-def _image_array(image: Any) -> np.ndarray:
+def _image_array(image: Any, white: float = 0.0) -> np.ndarray:
     """A path, PIL image or array as an array.
 
     Raises:
@@ -208,7 +215,7 @@ def _image_array(image: Any) -> np.ndarray:
     if isinstance(image, np.ndarray):
         return image
     if isinstance(image, (str, Path)):
-        return as_array(open_image(image))
+        return as_array(open_image(image), white)
     if hasattr(image, "convert") and hasattr(image, "mode"):
-        return as_array(image)
+        return as_array(image, white)
     raise ArgumentError("not an image", found=type(image).__name__, expected="a path, PIL image or NumPy array")

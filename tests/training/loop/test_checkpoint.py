@@ -5,6 +5,7 @@ import torch
 
 from paring import training
 from paring.errors import CheckpointError, OutputError
+from paring.files import write_atomic
 from paring.training.loop import Clock, Interruption
 
 
@@ -58,18 +59,18 @@ def test_missing_foreign_and_future_files_are_refused(tmp_path):
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
     path = tmp_path / "c"
-    training.write_atomic(path, b"old")
+    write_atomic(path, b"old")
 
     def full(number):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OutputError, match="No space left"):
-        training.write_atomic(path, b"new")
+        write_atomic(path, b"new")
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["c"]
     with pytest.raises(OutputError):
-        training.write_atomic(tmp_path / "nowhere" / "c", b"new")
+        write_atomic(tmp_path / "nowhere" / "c", b"new")
 
 
 def test_differences_are_named():

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from paring.errors import ArgumentError, OutputError, ParingError
+from paring.errors import ArgumentError, ParingError
+from paring.files import write_atomic
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -78,14 +77,4 @@ def save_figure(figure: Figure, file: Path) -> None:
     """
     drawn = BytesIO()
     figure.savefig(drawn, dpi=150, format=file.suffix[1:])
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as out:
-            out.write(drawn.getvalue())
-            out.flush()
-            os.fsync(out.fileno())
-        os.replace(temporary, file)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise OutputError("plot cannot be written", where=file, found=error.strerror) from None
+    write_atomic(file, drawn.getvalue(), what="plot")

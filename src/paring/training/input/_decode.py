@@ -93,10 +93,10 @@ def decode_into(
     file = BytesIO(item) if isinstance(item, bytes) else item
     try:
         if cut is None or drawn is None:
-            out.numpy()[:] = pixels(as_array(open_image(file)), preparation)  # type: ignore[arg-type]
+            out.numpy()[:] = pixels(as_array(open_image(file), preparation.white), preparation)  # type: ignore[arg-type]
         else:
             _fit(out, _boxed(file, preparation, cut, drawn))
-    except (EOFError, IndexError, KeyError, struct.error, ZeroDivisionError) as error:  # Pillow, on hostile files
+    except (EOFError, IndexError, KeyError, MemoryError, struct.error, ZeroDivisionError) as error:  # hostile files
         raise DataError("image cannot be read", found=f"{type(error).__name__}: {error}") from None
 
 
@@ -122,7 +122,7 @@ def _boxed(file: BytesIO | Path, preparation: Preparation, cut: Cut, drawn: list
             part = image.crop((left, top, left + wide, top + high))
     except Exception as error:  # Pillow's decoders raise anything on a damaged file
         raise DataError("image cannot be read", found=error) from None
-    array = as_array(part) if part.mode != "RGB" else np.array(part)
+    array = as_array(part, preparation.white) if part.mode != "RGB" else np.array(part)
     return _channels(array, preparation.channels)
 
 

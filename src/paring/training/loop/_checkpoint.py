@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import threading
 import time
@@ -15,28 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from paring.errors import ArgumentError, CheckpointError, OutputError, ParingError
+from paring.errors import ArgumentError, CheckpointError, ParingError
+from paring.files import write_atomic as write_atomic
 
 #: Version of what the words mean; raised when they change.
 VERSION = 1
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """Put ``data`` into ``path`` so that a crash leaves either the old file or the new one.
-
-    Raises:
-        OutputError: if it cannot be written; nothing half-written is left.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise OutputError("cannot write", where=path, found=error.strerror) from error
 
 
 def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], words: Mapping[str, Any]) -> None:
