@@ -20,12 +20,12 @@ from typing import Any
 
 #: What a reader looks for, the recipe that gives it, and its options.
 ROWS = (
-    ("as small as possible", "deep-compression", ()),
-    ("small, in little time", "deep-compression", ("--preset", "quick")),
+    ("no training", "int8", ()),
+    ("no training, smaller", "int8", ("--bits", "4")),
     ("as fast as possible", "slim", ("--epochs", "10")),
-    ("no training, no labels", "int8", ()),
-    ("no training, four bits", "int8", ("--bits", "4")),
     ("ternary weights", "twn", ("--epochs", "10")),
+    ("small, sooner", "deep-compression", ("--preset", "quick")),
+    ("as small as possible", "deep-compression", ()),
 )
 
 
