@@ -134,7 +134,7 @@ def compress(
     Example: [bold]paring compress lenet.safetensors --data mnist5k --recipe int8 --out lenet.pare[/bold]
     """
     from paring.cli.inputs._workshop import open_workshop
-    from paring.cli.measure._outcome import judge, write_report
+    from paring.cli.measure._comparison import judge, write_report
 
     check_writable(out, ".pare", "--out")
     check_writable(report, ".html", "--report")

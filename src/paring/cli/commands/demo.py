@@ -33,7 +33,7 @@ def demo(
     Example: [bold]paring demo --out paring-demo[/bold]
     """
     from paring.cli.inputs._workshop import open_workshop
-    from paring.cli.measure._outcome import judge, write_report
+    from paring.cli.measure._comparison import judge, write_report
     from paring.recipes import deep_compression
 
     threads = checked_threads(threads)

@@ -61,7 +61,7 @@ def source(
     # A GPU augments what it trains on; of other devices, Metal lacks the double precision that crops are computed in.
     place = device if device is not None and device.type == "cuda" else "cpu"
     if shop.listing is not None:
-        return training.Stream(
+        return training.ImageStream(
             shop.listing,
             preparation,
             size=settings.batch,

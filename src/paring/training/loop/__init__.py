@@ -10,7 +10,7 @@ from paring.training.loop._checkpoint import save_checkpoint as save_checkpoint
 from paring.training.loop._checkpoint import write_atomic as write_atomic
 from paring.training.loop._checkpoints import Checkpoints as Checkpoints
 from paring.training.loop._fit import Position as Position
-from paring.training.loop._fit import Step as Step
+from paring.training.loop._fit import StepInfo as StepInfo
 from paring.training.loop._fit import answers as answers
 from paring.training.loop._fit import error_rate as error_rate
 from paring.training.loop._fit import fit as fit

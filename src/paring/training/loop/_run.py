@@ -20,7 +20,7 @@ from paring.training.loop._checkpoint import Clock, differences
 from paring.training.loop._checkpoints import Checkpoints
 from paring.training.loop._fit import Position, fit
 from paring.training.loop._progress import Progress
-from paring.training.loop._trainer import Engine
+from paring.training.loop._trainer import Trainer
 from paring.training.loop._watch import Watcher
 from paring.training.optim import Loss, cross_entropy, synchronized
 
@@ -124,28 +124,28 @@ def run(
     every = {**settings.to_json(), **(identity or {})}
     checkpoints = Checkpoints(folder, keep)
     found = _found(checkpoints, world, every, resume, log)
-    engine = Engine(network, loss or cross_entropy(settings.smoothing), settings, world, found)
-    position, history = engine.position, list(found[2]["history"]) if found else []
+    trainer = Trainer(network, loss or cross_entropy(settings.smoothing), settings, world, found)
+    position, history = trainer.position, list(found[2]["history"]) if found else []
     steps, per_epoch = settings.steps or settings.epochs * len(source), max(len(source), 1)
     epochs = -(-steps // per_epoch)
     bar = Progress(title, steps, progress and world.main, epochs)
     record = Training(title=title, settings=every, about=dict(about or {}), history=history, processes=world.size)
-    watcher = Watcher(folder, world, record, per_epoch, log_every, bar, evaluate, engine.ema, network)
+    watcher = Watcher(folder, world, record, per_epoch, log_every, bar, evaluate, trainer.ema, network)
 
     def done(at: Position) -> int:
         return at.epoch * per_epoch + at.step
 
     def save(at: Position) -> None:
-        engine.check(f"{title}, step {done(at)}")
+        trainer.check(f"{title}, step {done(at)}")
         if world.main:
-            tensors, words = engine.state(at)
+            tensors, words = trainer.state(at)
             checkpoints.write(done(at), tensors, {**words, "settings": every, "history": history})
 
     def after(number: int) -> None:
         if after_step:
             after_step(number)
-        if engine.ema:
-            engine.ema.update(network, number)
+        if trainer.ema:
+            trainer.ema.update(network, number)
 
     with ExitStack() as stack:
         stack.enter_context(together(world, lambda: f"{title}, step {done(position)}"))
@@ -155,11 +155,11 @@ def run(
         fit(
             network,
             source,
-            engine.optimizer,
+            trainer.optimizer,
             epochs=epochs,
             steps=steps,
             schedule=settings.factor(per_epoch),
-            stepper=engine.stepper,
+            stepper=trainer.stepper,
             before_step=before_step,
             after_step=after,
             after_epoch=watcher.epoch,
@@ -173,7 +173,7 @@ def run(
         )
         save(position)
         watcher.finish(done(position) == steps)
-    engine.finish()
+    trainer.finish()
     return Outcome(position, done(position), watcher.score, history)
 
 

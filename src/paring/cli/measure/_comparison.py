@@ -32,7 +32,7 @@ LEEWAY = 0.01
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Comparison:
     """A `.pare` file beside the float network it came from.
 
     Attributes:
@@ -134,7 +134,7 @@ class Outcome:
 
 def judge(
     file: Path, record: Record, network: nn.Module, test: Dataset, threads: int, *, time: bool = True
-) -> tuple[Outcome, Model]:
+) -> tuple[Comparison, Model]:
     """Measure a file that a recipe has just written.
 
     Args:
@@ -177,7 +177,7 @@ def judge(
         programs: dict[str, Answer] = {"torch": in_torch(network), "engine": model}
         latencies = _measure.alternate({name: partial(ask, image) for name, ask in programs.items()}, seconds=1.0)
         before, after = latencies["torch"], latencies["engine"]
-    outcome = Outcome(
+    outcome = Comparison(
         file=file,
         float_bytes=record.float_bytes,
         bytes=file.stat().st_size,
@@ -194,7 +194,7 @@ def judge(
     return outcome, model
 
 
-def write_report(page: Path, outcome: Outcome, model: Model, record: Record, run: Path) -> None:
+def write_report(page: Path, outcome: Comparison, model: Model, record: Record, run: Path) -> None:
     """The page about a file whose outcome was just measured."""
     from paring.report import write
 
