@@ -202,14 +202,18 @@ class InOrder:
         return -(-(self.last - self.first) // self.size)
 
     def __iter__(self) -> Iterator[Batch]:
-        starts = range(self.first, self.last, self.size)
-        jobs = (DecodeJob(start, np.arange(start, min(start + self.size, self.last)), None) for start in starts)
+        return self.at(np.arange(self.first, self.last))
+
+    def at(self, positions: np.ndarray) -> Iterator[Batch]:
+        """The images at these places of the set, int64 ``(n,)`` ascending, instead of the share."""
+        starts = range(0, len(positions), self.size)
+        jobs = (DecodeJob(start, positions[start : start + self.size], None) for start in starts)
         try:
-            for _, images, positions in self.decoders.run(jobs, max(_LOT // self.size, 1)):
-                images, positions = images[torch.from_numpy(positions >= 0)], positions[positions >= 0]
-                labels = self.listing.labels[positions]
+            for _, images, found in self.decoders.run(jobs, max(_LOT // self.size, 1)):
+                images, found = images[torch.from_numpy(found >= 0)], found[found >= 0]
+                labels = self.listing.labels[found]
                 prepared = finish(images.permute(0, 3, 1, 2), *normal(self.preparation, images.device))
-                yield Batch(prepared, torch.from_numpy(labels), torch.from_numpy(positions))
+                yield Batch(prepared, torch.from_numpy(labels), torch.from_numpy(found))
         finally:
             self.decoders.close()
 
