@@ -9,6 +9,7 @@ from paring.training._distributed import device as device
 from paring.training._distributed import join as join
 from paring.training._evaluate import Evaluate as Evaluate
 from paring.training._evaluate import evaluator as evaluator
+from paring.training._evaluate import here as here
 from paring.training._evaluate import score as score
 from paring.training._presets import PRESETS as PRESETS
 from paring.training._presets import Preset as Preset

@@ -44,7 +44,7 @@ def evaluator(data: Scored | Images, size: int = 256) -> Evaluate:
     images = data if isinstance(data, Images) else Images(data)  # type: ignore[arg-type]
 
     def evaluate(network: nn.Module) -> dict[str, float]:
-        world = _here(network)
+        world = here(network)
         return score(network, images.in_order(size, world.rank, world.size))
 
     return evaluate
@@ -63,7 +63,7 @@ def score(network: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
     Raises:
         DataError: if there is no image at all.
     """
-    world, was = _here(network), network.training
+    world, was = here(network), network.training
     network.eval()
     sums = np.zeros(4)
     try:
@@ -89,7 +89,7 @@ def _counted(scores: Tensor, labels: Tensor) -> np.ndarray:
     return np.array([len(labels), wrong, wrong_5, loss])
 
 
-def _here(network: nn.Module) -> World:
+def here(network: nn.Module) -> World:
     """This process's place, wherever its network is."""
     group = torch.distributed
     if not group.is_available() or not group.is_initialized():

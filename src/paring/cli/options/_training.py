@@ -134,6 +134,9 @@ LogEvery = Annotated[int, typer.Option("--log", metavar="STEPS", help="Steps bet
 TrackerName = Annotated[
     str, typer.Option("--tracker", metavar="NAME", help="Also report to tensorboard, or another of Accelerate's.")
 ]
+Precision = Annotated[
+    str, typer.Option("--precision", metavar="NAME", help="Trainings compute in fp32, bf16 or fp16 (GPU).")
+]
 Run = Annotated[
     Path | None,
     typer.Option("--run", "-r", metavar="DIR", help="Checkpoints, log and record. [dim]Default: FILE.train[/dim]"),

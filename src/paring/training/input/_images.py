@@ -165,6 +165,11 @@ class Images:
             numbers = torch.from_numpy(np.asarray(labels[start:stop], np.int64))
             yield Batch(torch.from_numpy(images), numbers, torch.arange(start, stop))
 
+    def arrays(self, size: int = 256) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The same for an engine outside of torch: float32 images ``(N, H, W, C)`` and int64 labels ``(N,)``."""
+        for batch in self.in_order(size):
+            yield np.ascontiguousarray(batch.images.permute(0, 2, 3, 1).numpy()), batch.labels.numpy()
+
     def some(self, count: int) -> Batch:
         """``count`` images, evenly spaced, undistorted; fewer where there are fewer or damaged ones are skipped.
 

@@ -15,6 +15,7 @@ from paring.training.loop._fit import answers as answers
 from paring.training.loop._fit import error_rate as error_rate
 from paring.training.loop._fit import fit as fit
 from paring.training.loop._progress import Progress as Progress
+from paring.training.loop._run import EARLIER as EARLIER
 from paring.training.loop._run import Outcome as Outcome
 from paring.training.loop._run import run as run
 from paring.training.loop._step import PRECISIONS as PRECISIONS
