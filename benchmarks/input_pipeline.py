@@ -151,7 +151,7 @@ def shards(folder: Path, out: Path) -> None:
 
 def contenders(folder: Path, workers: int, batch: int) -> list[Epochs]:
     found = data.listing(f"imagefolder:{folder}", "all")
-    stream = training.Stream(found, PREPARATION, size=batch, augment=AUGMENT, workers=workers)
+    stream = training.ImageStream(found, PREPARATION, size=batch, augment=AUGMENT, workers=workers)
     plain = DataLoader(
         Plain(list(found.fetch(np.arange(len(found)))), found.labels),
         batch_size=batch,
@@ -165,7 +165,7 @@ def contenders(folder: Path, workers: int, batch: int) -> list[Epochs]:
         return [worker.pid for worker in getattr(getattr(plain, "_iterator", None), "_workers", [])]
 
     return [
-        Epochs("paring.training.Stream", stream.epoch, stream.decoders.pids),
+        Epochs("paring.training.ImageStream", stream.epoch, stream.decoders.pids),
         Epochs("DataLoader and Pillow", lambda epoch: iter(plain), pids),
     ]
 
@@ -194,7 +194,7 @@ def flatness(spec: str, given: argparse.Namespace) -> str:
     """A row: memory over one epoch, warm-up left out."""
     found = data.listing(spec, "all")
     workers = given.workers[-1]
-    stream = training.Stream(found, PREPARATION, size=given.batch, augment=AUGMENT, workers=workers, window=512)
+    stream = training.ImageStream(found, PREPARATION, size=given.batch, augment=AUGMENT, workers=workers, window=512)
     seen = []
     for step, _ in enumerate(stream.epoch(0)):
         if step % 2 == 0:

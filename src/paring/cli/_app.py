@@ -40,7 +40,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 #: Commands that write and that processes of a launcher cannot share.
-_ALONE = ("demo", "compress", "sensitivity")
+_ALONE = ("demo", "sensitivity")
 _COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo.demo,
     "train": train.train,
@@ -56,7 +56,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
 for _name, _command in _COMMANDS.items():  # typer would keep the line breaks of the source
     _paragraphs = cleandoc(_command.__doc__ or "").split("\n\n")
     _words = [p if p.startswith("\b") else " ".join(p.split()) for p in _paragraphs]  # a list keeps its lines
-    app.command(_name, help="\n\n".join(_words))(_command)
+    app.command(_name, help="\n\n".join(_words), cls=getattr(_command, "help_class", None))(_command)
 
 
 def _version(wanted: bool) -> None:

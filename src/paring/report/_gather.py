@@ -37,6 +37,7 @@ def gather(
     timings: Sequence[Timing] = (),
     profile: Sequence[NodeTime] = (),
     profile_source: str = "",
+    opened: tuple[Contents, Inspection] | None = None,
 ) -> Report:
     """Everything that can be said about a file; nothing is timed or scored here.
 
@@ -48,13 +49,14 @@ def gather(
         timings: of the engine and of what it is compared with.
         profile: of the engine, by the name of the value each step makes.
         profile_source: conditions of ``profile``.
+        opened: what the file holds and where its bytes are, if that has been read already.
 
     Raises:
         FormatError: if the file is refused.
         CheckpointError: if ``run`` holds no record or its baseline weights cannot be read.
         ArgumentError: if the record is of another network than the file.
     """
-    contents, table = read(pare), inspect(pare)
+    contents, table = opened or (read(pare), inspect(pare))
     if record is None and run is not None:
         record = Record.load(Path(run))
     if record is not None:
@@ -97,6 +99,7 @@ def write(
     timings: Sequence[Timing] = (),
     profile: Sequence[NodeTime] = (),
     profile_source: str = "",
+    opened: tuple[Contents, Inspection] | None = None,
 ) -> Path:
     """Write the page about a file, whole or not at all; arguments and errors as for :func:`gather`.
 
@@ -111,6 +114,7 @@ def write(
         timings=timings,
         profile=profile,
         profile_source=profile_source,
+        opened=opened,
     )
     return write_page(path, render(report))
 

@@ -9,6 +9,7 @@ from paring.training._distributed import device as device
 from paring.training._distributed import join as join
 from paring.training._evaluate import Evaluate as Evaluate
 from paring.training._evaluate import evaluator as evaluator
+from paring.training._evaluate import here as here
 from paring.training._evaluate import score as score
 from paring.training._presets import PRESETS as PRESETS
 from paring.training._presets import Preset as Preset
@@ -36,10 +37,11 @@ from paring.training.input._batches import Source as Source
 from paring.training.input._batches import derived_seed as derived_seed
 from paring.training.input._batches import generator as generator
 from paring.training.input._batches import sliced as sliced
+from paring.training.input._images import Images as Images
 from paring.training.input._mixup import Mixup as Mixup
 from paring.training.input._source import source as source
+from paring.training.input._stream import ImageStream as ImageStream
 from paring.training.input._stream import InOrder as InOrder
-from paring.training.input._stream import Stream as Stream
 from paring.training.loop._checkpoint import Clock as Clock
 from paring.training.loop._checkpoint import Interruption as Interruption
 from paring.training.loop._checkpoint import differences as differences
@@ -50,7 +52,7 @@ from paring.training.loop._checkpoint import save_checkpoint as save_checkpoint
 from paring.training.loop._checkpoint import write_atomic as write_atomic
 from paring.training.loop._checkpoints import Checkpoints as Checkpoints
 from paring.training.loop._fit import Position as Position
-from paring.training.loop._fit import Step as Step
+from paring.training.loop._fit import StepInfo as StepInfo
 from paring.training.loop._fit import answers as answers
 from paring.training.loop._fit import error_rate as error_rate
 from paring.training.loop._fit import fit as fit

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from paring.errors import DataError
 from paring.training._distributed import World, device_of
-from paring.training.input._batches import Batch
+from paring.training.input import Batch, Images
 
 #: What an evaluation is: a network, in eval mode, to named numbers; ``error`` is a fraction.
 Evaluate = Callable[[nn.Module], Mapping[str, float]]
@@ -31,27 +31,21 @@ class Scored(Protocol):
         """Images ``start .. stop - 1``, float32 ``(N, H, W, C)``."""
 
 
-def evaluator(data: Scored, size: int = 256) -> Evaluate:
-    """A function that scores a network on a set held in memory, ``size`` images at a time.
+def evaluator(data: Scored | Images, size: int = 256) -> Evaluate:
+    """A function that scores a network on a set, in memory or streamed, ``size`` images at a time.
 
-    With N processes each takes every N-th batch, the last one as short as it is, and the counts are summed: the result
-    is that of one process, without an image left out or counted twice.
+    With N processes each takes a share, and the counts are summed: the result is that of one process, without an image
+    left out or counted twice.
 
     Args:
         data: the set.
         size: images at a time.
     """
-
-    def part(rank: int, world: int) -> Iterator[Batch]:
-        for start in range(rank * size, len(data.labels), world * size):
-            stop = min(start + size, len(data.labels))
-            images = np.ascontiguousarray(data.prepared(start, stop).transpose(0, 3, 1, 2))
-            labels = torch.from_numpy(np.asarray(data.labels[start:stop], np.int64))
-            yield Batch(torch.from_numpy(images), labels, torch.arange(start, stop))
+    images = data if isinstance(data, Images) else Images(data)  # type: ignore[arg-type]
 
     def evaluate(network: nn.Module) -> dict[str, float]:
-        world = _here(network)
-        return score(network, part(world.rank, world.size))
+        world = here(network)
+        return score(network, images.in_order(size, world.rank, world.size))
 
     return evaluate
 
@@ -69,7 +63,7 @@ def score(network: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
     Raises:
         DataError: if there is no image at all.
     """
-    world, was = _here(network), network.training
+    world, was = here(network), network.training
     network.eval()
     sums = np.zeros(4)
     try:
@@ -95,7 +89,7 @@ def _counted(scores: Tensor, labels: Tensor) -> np.ndarray:
     return np.array([len(labels), wrong, wrong_5, loss])
 
 
-def _here(network: nn.Module) -> World:
+def here(network: nn.Module) -> World:
     """This process's place, wherever its network is."""
     group = torch.distributed
     if not group.is_available() or not group.is_initialized():

@@ -55,7 +55,7 @@ def test_a_stream_gives_the_images_of_the_set_whatever_the_workers(spec, shards)
     np.testing.assert_array_equal(found.labels, loaded.labels)
     seen = []
     for workers in (0, 2):
-        streamed = training.Stream(found, PLAIN, size=8, seed=4, window=16, workers=workers)
+        streamed = training.ImageStream(found, PLAIN, size=8, seed=4, window=16, workers=workers)
         batches = list(streamed.epoch(1))
         indices = torch.cat([batch.indices for batch in batches]).numpy()
         assert sorted(indices.tolist()) == list(range(48))
@@ -89,7 +89,7 @@ def test_memory_is_flat_over_an_epoch(kind, tmp_path):
         table = pa.table({"image": [file + bytes(5000)] * count, "label": [0] * count})  # 15 MB of encoded ones
         pq.write_table(table, tmp_path / "train.parquet", row_group_size=100, use_dictionary=False)
     prepared = Preparation(128, 128, 3, (0.5,) * 3, (0.25,) * 3)
-    streamed = training.Stream(
+    streamed = training.ImageStream(
         data.listing(f"{kind}:{tmp_path}", "all"), prepared, size=50, augment="resized-crop,flip", window=200
     )
     seen = [own_memory() for _ in streamed.epoch(0)]

@@ -50,7 +50,7 @@ def shards(photographs, tmp_path_factory):
 
 def stream(root, **changes):
     kind = "parquet" if any(root.glob("*.parquet")) else "imagefolder"
-    return training.Stream(data.listing(f"{kind}:{root}", "all"), PLAIN, **{"size": 12, "seed": 5, **changes})
+    return training.ImageStream(data.listing(f"{kind}:{root}", "all"), PLAIN, **{"size": 12, "seed": 5, **changes})
 
 
 def seen(batches):
@@ -165,7 +165,7 @@ def test_gray_png_and_color_are_brought_to_the_channels_asked(tmp_path):
     found = data.listing(f"imagefolder:{tmp_path}", "all")
     for channels in (1, 3):
         plain = Preparation(8, 8, channels, (0.0,) * channels, (1.0,) * channels)
-        batch = next(iter(training.Stream(found, plain, size=2, augment="imagenet").epoch(0)))
+        batch = next(iter(training.ImageStream(found, plain, size=2, augment="imagenet").epoch(0)))
         torch.testing.assert_close(batch.images, torch.full((2, channels, 8, 8), 77 / 255))
 
 
@@ -297,7 +297,7 @@ def test_no_more_is_held_than_the_buffers(blocks):
 
     With workers = 0 a task is decoded when it is asked for, so all that is fetched and not used waits in lots."""
     endless = Endless(blocks)
-    streamed = training.Stream(endless, PLAIN, size=64, augment="imagenet", window=640)
+    streamed = training.ImageStream(endless, PLAIN, size=64, augment="imagenet", window=640)
     lot = 640 if blocks else 512
     for used, _ in enumerate(streamed.epoch(0), 1):
         assert endless.fetched <= used * 64 + 2 * lot
@@ -309,7 +309,7 @@ def test_no_more_is_held_than_the_buffers(blocks):
 
 def test_a_start_in_the_middle_reads_nothing_before_it():
     endless = Endless(50)
-    streamed = training.Stream(endless, PLAIN, size=64, window=640)
+    streamed = training.ImageStream(endless, PLAIN, size=64, window=640)
     batches = streamed.epoch(0, 9_007)
     next(batches)
     assert endless.fetched <= (10 - 9_007 % 10 + 10) * 64
@@ -317,7 +317,7 @@ def test_a_start_in_the_middle_reads_nothing_before_it():
 
 def test_shared_memory_is_as_large_as_its_slots():
     large = Preparation(224, 224, 3, (0.0,) * 3, (1.0,) * 3)
-    streamed = training.Stream(Endless(), large, size=256, augment="imagenet", workers=2, prefetch=2)
+    streamed = training.ImageStream(Endless(), large, size=256, augment="imagenet", workers=2, prefetch=2)
     next(streamed.epoch(0))
     assert streamed.decoders.memory.nbytes <= (2 * 2 + 2) * (4 << 20)
     assert streamed.decoders.memory.is_shared()
@@ -328,8 +328,8 @@ def test_the_choice_between_memory_and_stream(photographs, shards, tmp_path):
     spec = f"imagefolder:{photographs}"
     common = {"split": "all", "preparation": PLAIN, "batch": 12, "seed": 5}
     assert isinstance(training.source(spec, **common), training.Batches)
-    assert isinstance(training.source(spec, **common, memory=60 * 16 * 16 * 3 - 1), training.Stream)
-    assert isinstance(training.source(spec, **common, augment="imagenet"), training.Stream)
+    assert isinstance(training.source(spec, **common, memory=60 * 16 * 16 * 3 - 1), training.ImageStream)
+    assert isinstance(training.source(spec, **common, augment="imagenet"), training.ImageStream)
     assert isinstance(training.source(spec, **common, augment="imagenet", streaming=False), training.Batches)
     found = training.source(f"parquet:{shards}", "all", size=16, batch=4, streaming=True)
     assert found.preparation.shape == (16, 16, 3)
@@ -392,7 +392,7 @@ from paring import data, training
 from paring.graph import Preparation
 listing = data.listing(sys.argv[1], "all")
 plain = Preparation(16, 16, 3, (0.0,) * 3, (1.0,) * 3, 18)
-stream = training.Stream(listing, plain, size=6, workers=2)
+stream = training.ImageStream(listing, plain, size=6, workers=2)
 batches = stream.epoch(0)
 next(batches)
 print(*stream.decoders.pids(), flush=True)

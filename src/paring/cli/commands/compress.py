@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from paring.cli._invocation import as_typed
+from paring.cli.commands.train import threads_here
+from paring.cli.inputs._images import all_met
 from paring.cli.inputs._networks import check_writable
 from paring.cli.options._common import (
     NET_HELP,
@@ -22,7 +24,6 @@ from paring.cli.options._common import (
     Threads,
     Val,
     Weights,
-    checked_threads,
     numbers,
 )
 from paring.cli.options._recipe import (
@@ -35,22 +36,32 @@ from paring.cli.options._recipe import (
     Epochs,
     Keep,
     Layers,
+    Macs,
     Option,
     Preset,
+    RecipeHelp,
     RecipeName,
-    check_deep_compression,
     check_folder,
-    check_recipe,
     options_of,
 )
-from paring.cli.render._output import count, log, note, print_facts, print_json, print_table, threads_text
+from paring.cli.options._training import Device, Overwrite, Precision, TrackerName, Workers, checked_workers
+from paring.cli.render._output import (
+    count,
+    log,
+    note,
+    note_bad,
+    print_facts,
+    print_json,
+    print_table,
+    rank,
+    threads_text,
+)
 from paring.errors import ArgumentError
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from paring.cli.inputs._workshop import Workshop
     from paring.container import Inspection
+    from paring.recipes import Compressed
     from paring.record import Record
 
 #: Rise of the error above which the user is told what to do about it.
@@ -64,6 +75,7 @@ def compress(
     recipe: RecipeName = DEEP_COMPRESSION,
     preset: Preset = None,
     keep: Keep = None,
+    macs: Macs = None,
     centroids: Centroids = None,
     bits: Bits = None,
     layers: Layers = None,
@@ -84,13 +96,13 @@ def compress(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where the same command was interrupted, to the same bytes.")
     ] = False,
+    overwrite: Overwrite = False,
     restart: Annotated[
         str | None,
         typer.Option(
             "--restart",
-            metavar="STAGE",
-            help="Do this stage and later ones again: train, prune, retrain, share, tune; of the other recipes a "
-            "step's name or number.",
+            metavar="STEP",
+            help="Do this step, by its name or number, and later ones again.",
         ),
     ] = None,
     report: Annotated[
@@ -103,25 +115,17 @@ def compress(
     limit: Limit = None,
     on_bad_image: OnBadImage = "stop",
     threads: Threads = None,
-    device: Annotated[
-        str,
-        typer.Option("--device", metavar="NAME", help="Where recipes but deep-compression train: cpu, cuda or cuda:1."),
-    ] = "cpu",
+    workers: Workers = None,
+    device: Device = None,
+    precision: Precision = "fp32",
+    tracker: TrackerName = "",
     json: Json = False,
 ) -> None:
     """Compress a network by a recipe: train it if it has no weights yet, change it step by step, write the file.
 
-    \b
-    deep-compression  prune, share weights, tune them; the smallest files
-    int8              integer weights and activations after training; no training
-    slim              fewer channels, half the MACs, taught by the float network
-    tucker            layers become chains of smaller ones with half the MACs
-    q-cnn             sub-vectors of weights share centroids, fitted to answers
-    hashed            weights share few values by a hash function
-    twn               ternary weights
-    bwn               binary weights, a scale for each filter
-    xnor-net          binary weights and inputs
-    inq               weights become powers of two, the largest first
+    \bRECIPES
+
+    Started by torchrun or accelerate launch, the processes share every batch and come to the result of one.
 
     The file is read back, run over the whole test set in the engine and compared with PyTorch before success is
     reported. Patterns are shell patterns on layer names; one that matches no layer is an error.
@@ -133,20 +137,15 @@ def compress(
 
     Example: [bold]paring compress lenet.safetensors --data mnist5k --recipe int8 --out lenet.pare[/bold]
     """
-    from paring.cli.inputs._workshop import open_workshop
-    from paring.cli.measure._outcome import judge, write_report
-
     check_writable(out, ".pare", "--out")
     check_writable(report, ".html", "--report")
-    check_recipe(recipe)
     _check_words(coding, effort)
-    given = {"preset": preset, "keep": keep, "centroids": centroids, "bits": bits, "layers": layers, "epochs": epochs}
-    given |= {"calibrate": calibrate, "augment": augment, "option": option}
-    if recipe == DEEP_COMPRESSION:
-        check_deep_compression(given | {"device": None if device == "cpu" else device})
-    threads = checked_threads(threads)
-    folder = run or out.with_suffix(".run")
-    check_folder(folder, recipe, resume or restart is not None)
+    given = {"preset": preset, "keep": keep, "macs": macs, "centroids": centroids, "bits": bits, "layers": layers}
+    given |= {"epochs": epochs, "calibrate": calibrate, "augment": augment, "option": option}
+    options = options_of(recipe, given)
+    threads, folder = threads_here(threads), run or out.with_suffix(".run")
+    if not rank():  # the others may come when the first one has begun
+        check_folder(folder, resume or overwrite or restart is not None)
     asked = {
         "size": size,
         "mean": numbers(mean, "--mean"),
@@ -154,47 +153,81 @@ def compress(
         "limit": limit,
         "on_bad_image": on_bad_image,
     }
-    shop = open_workshop(net, weights, data, val, asked, seed, threads)
-    if recipe == DEEP_COMPRESSION:
-        from paring.cli._deep_compression import run_deep_compression, settings_of
+    shop = _opened(net, weights, data, val, asked, seed, threads, checked_workers(workers))
+    again = {"resume": resume, "overwrite": overwrite, "restart": restart}
+    where = {"threads": threads, "device": device, "precision": precision, "tracker": tracker}
+    how = {"effort": effort, "seed": seed, "output": out, "coding": coding}
+    done = _compressed(shop, recipe, folder, {**again, **where, **how, **options})
+    if done.main:
+        _tell(shop, recipe, done, folder, report, threads, json)
 
-        settings = settings_of(shop, preset, keep or [], centroids or [], effort)
-        record = run_deep_compression(shop, settings, folder, out, coding, seed, restart, threads)
-        original, steps = shop.float_network(folder), [vars(stage) for stage in record.stages]
-    else:
-        common = {
-            "on": device,
-            "effort": effort,
-            "seed": seed,
-            "resume": resume,
-            "restart": restart,
-            "threads": threads,
-        }
-        record, original, steps = _run_steps(shop, recipe, given, folder, output=out, coding=coding, **common)
-    outcome, model = judge(out, record, original, shop.test, threads)
+
+def _opened(
+    net: str,
+    weights: Path | None,
+    data: str,
+    val: str | None,
+    asked: dict[str, Any],
+    seed: int,
+    threads: int,
+    workers: int | None,
+) -> Workshop:
+    from paring.cli.inputs._workshop import open_workshop
+    from paring.training.input import derived_seed
+
+    return open_workshop(net, weights, data, val, asked, derived_seed(seed, "weights"), threads, workers)
+
+
+def _compressed(shop: Workshop, recipe: str, folder: Path, options: dict[str, Any]) -> Compressed:
+    """The recipe's run; where it is stopped, say how to go on."""
+    from paring import recipes
+    from paring.training import here
+
+    try:
+        done = recipes.compress(
+            shop.module,
+            (shop.train, shop.test),
+            folder,
+            recipe,
+            name=shop.named.title,
+            trained=shop.named.weights is not None,
+            commands=[as_typed()],
+            log=note,
+            **options,
+        )
+    except KeyboardInterrupt:
+        note(f"Its state is in {folder}; the same command with --resume goes on.")
+        raise
+    bad = [place for images in (shop.train, shop.test) for place in all_met(here(shop.module), images)]
+    if done.main:
+        note_bad(bad)
+    return done
+
+
+def _tell(
+    shop: Workshop, recipe: str, done: Compressed, folder: Path, report: Path | None, threads: int, json: bool
+) -> None:
+    """Measure the file and say what it is worth."""
+    from paring.cli.measure._comparison import judge, write_report
+
+    record, out = done.record, done.path
+    outcome, model, contents = judge(out, record, done.original, shop.test, threads)
     if outcome.error - outcome.error_before > NOTABLE_LOSS:
         note(_advice(recipe, outcome.error - outcome.error_before))
     if report is not None:
-        write_report(report, outcome, model, record, folder)
+        write_report(report, outcome, model, record, folder, (contents, done.inspection))
     if json:
+        steps = [step.to_json() for step in done.steps]
         document = {**outcome.to_json(), "recipe": recipe, "record": str(folder / "record.json"), "steps": steps}
         document |= {"paper_bytes": record.paper_bytes, "report": str(report) if report else None}
         print_json({**document, "layers": [vars(x) for x in record.layers]})
         return
-    from paring import container
-
-    _show_layers(container.inspect(out), record)
+    _show_layers(done.inspection, record)
     log()
     outcome.show(f"{shop.named.title} on {outcome.data}, {count(outcome.images)} images, {threads_text(threads)}")
     log()
-    print_facts(
-        {
-            "agreement": outcome.agreement,
-            "file": str(out),
-            "report": str(report or ""),
-            "run": str(folder),
-        }
-    )
+    facts = {"agreement": outcome.agreement, "file": str(out), "report": str(report or ""), "run": str(folder)}
+    print_facts(facts)
 
 
 def _check_words(coding: str, effort: float) -> None:
@@ -202,31 +235,6 @@ def _check_words(coding: str, effort: float) -> None:
         raise ArgumentError("no such coding", where="--coding", found=coding, expected="adaptive or huffman")
     if not 0 < effort <= 1000:
         raise ArgumentError("impossible effort", where="--effort", found=effort, expected="above 0, up to 1000")
-
-
-def _run_steps(
-    shop: Workshop, name: str, given: dict[str, Any], folder: Path, **common: Any
-) -> tuple[Record, nn.Module, list[dict[str, Any]]]:
-    """A recipe that is a list of steps: its record, the float network, and what each step did as JSON values."""
-    from paring import recipes
-
-    options = options_of(recipes.recipe(name), given)
-    try:
-        done = recipes.compress(
-            shop.maker(),
-            (shop.train, shop.test),
-            folder,
-            name,
-            trained=shop.named.weights is not None,
-            commands=[as_typed()],
-            log=note,
-            **common,
-            **options,
-        )
-    except KeyboardInterrupt:
-        note(f"Its state is in {folder}; the same command with --resume goes on.")
-        raise
-    return done.record, done.original, [step.to_json() for step in done.steps]
 
 
 def _advice(recipe: str, loss: float) -> str:
@@ -255,3 +263,7 @@ def _show_layers(table: Inspection, record: Record) -> None:
     total = ["file", "", "", "", "", count(table.total), *([count(record.paper_bytes)] if paper else [])]
     columns = ["part", "shape", "kept", "centroids" if paper else "form", "bits/weight", "bytes"]
     print_table(columns + (["in the paper's coding"] if paper else []), rows, total=total)
+
+
+#: How the command's help is made.
+compress.help_class = RecipeHelp  # type: ignore[attr-defined]

@@ -13,7 +13,7 @@ from paring.cli.options._common import Json, Seed, Threads, checked_threads
 from paring.cli.render._output import count, log, note, print_facts, print_json, threads_text
 from paring.errors import CheckpointError, OutputError
 
-NETWORK, DATA, PRESET = "lenet_5_caffe", "mnist5k", "quick"
+NETWORK, DATA, PRESET, EFFORT = "lenet_5_caffe", "mnist5k", "quick", 1.0
 
 
 def demo(
@@ -33,23 +33,28 @@ def demo(
     Example: [bold]paring demo --out paring-demo[/bold]
     """
     from paring.cli.inputs._workshop import open_workshop
-    from paring.cli.measure._outcome import judge, write_report
-    from paring.recipes import deep_compression
+    from paring.cli.measure._comparison import judge, write_report
+    from paring.recipes import compress
+    from paring.training.input import derived_seed
 
     threads = checked_threads(threads)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError("cannot make the folder", where=out, found=error.strerror) from None
-    shop = open_workshop(NETWORK, None, DATA, None, {}, seed, threads)
+    shop = open_workshop(NETWORK, None, DATA, None, {}, derived_seed(seed, "weights"), threads)
     note(f"{NETWORK}: {count(shop.parameters)} parameters; {DATA}: {len(shop.train)} + {len(shop.test)} digits")
     file, run, page = out / "lenet.pare", out / "run", out / "report.html"
-    compress = partial(
-        deep_compression,
-        shop.maker(),
+    again = partial(
+        compress,
+        shop.module,
         (shop.train, shop.test),
         run,
-        settings=PRESET,
+        "deep-compression",
+        name=NETWORK,
+        trained=False,
+        preset=PRESET,
+        effort=EFFORT,
         seed=seed,
         output=file,
         threads=threads,
@@ -57,12 +62,13 @@ def demo(
         log=note,
     )
     try:
-        record = compress()
+        done = again(resume=True)
     except CheckpointError:
         note(f"{run} holds a run with another seed, number of threads or version; beginning anew.")
-        record = compress(restart="train")
-    outcome, model = judge(file, record, shop.float_network(run), shop.test, threads)
-    write_report(page, outcome, model, record, run)
+        done = again(overwrite=True)
+    record = done.record
+    outcome, model, contents = judge(file, record, done.original, shop.test, threads)
+    write_report(page, outcome, model, record, run, (contents, done.inspection))
     if json:
         print_json({**outcome.to_json(), "seconds": record.seconds, "report": str(page)})
         return

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from paring.cli.commands.train import about, finish, identity, threads_here
-from paring.cli.inputs._images import all_met, scored, scorer, source, telling
+from paring.cli.commands.train import about, batches, finish, identity, threads_here
+from paring.cli.inputs._images import all_met, telling
 from paring.cli.inputs._networks import check_writable
 from paring.cli.inputs._teachers import hint_pairs, opened_teachers
 from paring.cli.options._common import (
@@ -29,8 +29,9 @@ from paring.cli.options._common import (
 from paring.cli.options._training import (
     Device,
     Every,
-    Keep,
+    KeepCheckpoints,
     LogEvery,
+    Overwrite,
     Preset,
     ReportPage,
     Resume,
@@ -38,6 +39,7 @@ from paring.cli.options._training import (
     TrackerName,
     Until,
     Workers,
+    checked_workers,
     chosen,
     training_options,
 )
@@ -124,11 +126,12 @@ def distill(
     given: dict[str, Any] | None = None,
     run: Run = None,
     resume: Resume = False,
+    overwrite: Overwrite = False,
     until: Until = None,
     report: ReportPage = None,
     workers: Workers = None,
     device: Device = None,
-    keep: Keep = 2,
+    keep_checkpoints: KeepCheckpoints = 2,
     checkpoint: Every = 60.0,
     log: LogEvery = 50,
     tracker: TrackerName = "",
@@ -163,8 +166,7 @@ def distill(
         raise ArgumentError("impossible temperature", where="--temperature", found=temperature, expected="above 0")
     if not 0 <= hard_weight <= 1:
         raise ArgumentError("impossible weight", where="--hard-weight", found=hard_weight, expected="0 to 1")
-    if workers is not None and workers < 0:
-        raise ArgumentError("impossible number of processes", where="--workers", found=workers, expected="0 or more")
+    checked_workers(workers)
     if workers is not None and cache is not None:
         raise ArgumentError(
             "logits are cached of images in memory",
@@ -185,21 +187,18 @@ def distill(
     from paring import distillation
     from paring.cli.inputs._workshop import open_workshop
 
-    shop = open_workshop(net, weights, data, val, asked, seed, threads_here(threads), stream=workers is not None)
-    images = source(shop, settings, workers or 0, on_bad_image, world.device)
-    tests = scored(shop, world, workers or 0, on_bad_image)
+    shop = open_workshop(net, weights, data, val, asked, seed, threads_here(threads), workers)
     tell = note if world.main else lambda line: None
-    teachers = opened_teachers(teacher, shop.train, teacher_mean, teacher_std, tell)
+    teachers = opened_teachers(teacher, shop.train.first, teacher_mean, teacher_std, tell)
 
-    streams = (images, tests) if on_bad_image == "skip" else (None, None)
     facts = {"teacher": ", ".join(teacher), "temperature": str(temperature), "hard weight": str(hard_weight)}
-    with telling(world, folder, streams):
+    with telling(world, folder, (shop.train, shop.test)):
         outcome = distillation.distill(
             shop.module,
-            images,
+            batches(shop, settings, world),
             settings,
             teachers,
-            shop.train,
+            shop.train.first,
             folder=folder,
             temperature=temperature,
             hard_weight=hard_weight,
@@ -210,20 +209,21 @@ def distill(
             hint_weight=hint_weight,
             identity=identity(shop),
             warn=note,
-            evaluate=scorer(shop, tests),
+            evaluate=training.evaluator(shop.test),
             classes=len(shop.train.classes),
             resume=resume,
+            overwrite=overwrite,
             until=until,
             about={**about(shop, preset), **facts},
             world=world,
-            keep=keep,
+            keep=keep_checkpoints,
             clock=training.Clock(checkpoint),
             log_every=log,
             tracker=tracker,
             title=shop.named.title,
             log=note,
         )
-    bad, bad_tests = (all_met(world, stream) for stream in streams)
+    bad, bad_tests = (all_met(world, images) for images in (shop.train, shop.test))
     if world.main:
         note_bad([*bad, *bad_tests])
         finish(shop, settings, outcome, folder, out, report, json, facts, len(bad), len(bad_tests))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from paring.cli._invocation import as_typed
-from paring.cli.inputs._images import all_met, scored, scorer, source, telling
+from paring.cli.inputs._images import all_met, telling
 from paring.cli.inputs._networks import check_writable
 from paring.cli.options._common import (
     NET_HELP,
@@ -30,8 +30,9 @@ from paring.cli.options._common import (
 from paring.cli.options._training import (
     Device,
     Every,
-    Keep,
+    KeepCheckpoints,
     LogEvery,
+    Overwrite,
     Preset,
     ReportPage,
     Resume,
@@ -39,15 +40,15 @@ from paring.cli.options._training import (
     TrackerName,
     Until,
     Workers,
+    checked_workers,
     chosen,
     training_options,
 )
 from paring.cli.render._output import count, note, note_bad, percent, print_facts, print_json
-from paring.errors import ArgumentError
 
 if TYPE_CHECKING:
     from paring.cli.inputs._workshop import Workshop
-    from paring.training import Settings
+    from paring.training import Settings, Source, World
     from paring.training.loop import Outcome
 
 
@@ -62,11 +63,12 @@ def train(
     given: dict[str, Any] | None = None,
     run: Run = None,
     resume: Resume = False,
+    overwrite: Overwrite = False,
     until: Until = None,
     report: ReportPage = None,
     workers: Workers = None,
     device: Device = None,
-    keep: Keep = 2,
+    keep_checkpoints: KeepCheckpoints = 2,
     checkpoint: Every = 60.0,
     log: LogEvery = 50,
     tracker: TrackerName = "",
@@ -106,37 +108,43 @@ def train(
     }
     from paring.cli.inputs._workshop import open_workshop
 
-    if workers is not None and workers < 0:
-        raise ArgumentError("impossible number of processes", where="--workers", found=workers, expected="0 or more")
-    shop = open_workshop(net, weights, data, val, asked, seed, threads_here(threads), stream=workers is not None)
-    images = source(shop, settings, workers or 0, on_bad_image, world.device)
-    tests = scored(shop, world, workers or 0, on_bad_image)
-
-    streams = (images, tests) if on_bad_image == "skip" else (None, None)
-    with telling(world, folder, streams):
+    shop = open_workshop(net, weights, data, val, asked, seed, threads_here(threads), checked_workers(workers))
+    with telling(world, folder, (shop.train, shop.test)):
         outcome = training.run(
             shop.module,
-            images,
+            batches(shop, settings, world),
             settings,
             folder=folder,
-            evaluate=scorer(shop, tests),
+            evaluate=training.evaluator(shop.test),
             classes=len(shop.train.classes),
             resume=resume,
+            overwrite=overwrite,
             until=until,
             identity=identity(shop),
             about=about(shop, preset),
             world=world,
-            keep=keep,
+            keep=keep_checkpoints,
             clock=training.Clock(checkpoint),
             log_every=log,
             tracker=tracker,
             title=shop.named.title,
             log=note,
         )
-    bad, bad_tests = (all_met(world, stream) for stream in streams)
+    bad, bad_tests = (all_met(world, images) for images in (shop.train, shop.test))
     if world.main:
         note_bad([*bad, *bad_tests])
         finish(shop, settings, outcome, folder, out, report, json, skipped=len(bad), test_skipped=len(bad_tests))
+
+
+def batches(shop: Workshop, settings: Settings, world: World) -> Source:
+    """The training set as batches: any object that is a :class:`paring.training.Source` will do."""
+    return shop.train.batches(
+        size=settings.batch,
+        seed=settings.seed,
+        augment=settings.augment,
+        channels_last=settings.channels_last,
+        device=world.device,
+    )
 
 
 def threads_here(threads: int | None) -> int:
@@ -152,7 +160,7 @@ def identity(shop: Workshop) -> dict[str, Any]:
     weights = shop.named.weights
     return {
         "net": shop.named.net,
-        "data": shop.digest,
+        "data": shop.train.digest,
         "weights": hashlib.sha256(weights.read_bytes()).hexdigest() if weights else "",
     }
 
@@ -163,9 +171,9 @@ def about(shop: Workshop, preset: str | None) -> dict[str, Any]:
         "network": shop.named.net,
         "parameters": shop.parameters,
         "data": shop.train.name,
-        "train images": shop.train_images,
+        "train images": len(shop.train),
         "test set": shop.test.name,
-        "test images": shop.test_images,
+        "test images": len(shop.test),
         "preset": preset or "",
         "command": as_typed(),
     }
@@ -190,7 +198,7 @@ def finish(
     from paring.cli.inputs._networks import save
 
     shop.module.to("cpu")
-    save(out, shop.module, shop.named, shop.train)
+    save(out, shop.module, shop.named, shop.train.first)
     if report is not None:
         from paring.report import write_training
 
@@ -200,8 +208,8 @@ def finish(
         "network": shop.named.net,
         "parameters": shop.parameters,
         "data": shop.train.name,
-        "train_images": shop.train_images,
-        "test_images": shop.test_images - test_skipped,
+        "train_images": len(shop.train),
+        "test_images": len(shop.test) - test_skipped,
         "skipped": skipped + test_skipped + shop.train.skipped + shop.test.skipped,
         "epochs": position.epoch,
         "steps": outcome.steps,
@@ -219,7 +227,7 @@ def finish(
         {
             **(more or {}),
             "network": f"{shop.named.net}, {count(shop.parameters)} parameters",
-            "data": f"{shop.train.name}, {count(shop.train_images)} images to train, "
+            "data": f"{shop.train.name}, {count(len(shop.train))} images to train, "
             f"{count(result['test_images'])} to test"
             + (f", {count(result['skipped'])} damaged left out" if result["skipped"] else ""),
             "trained": f"{outcome.steps:,} steps in {position.seconds:.1f} s, last mean loss "

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from paring.cli.inputs import _networks
 from paring.cli.inputs._networks import Named
@@ -19,7 +15,7 @@ from paring.image import Preparation
 if TYPE_CHECKING:
     from torch import nn
 
-    from paring.data import Dataset, Listing
+    from paring.training.input import Images
 
 
 @dataclass(frozen=True)
@@ -31,70 +27,17 @@ class Workshop:
         module: the network, in eval mode.
         train: training set.
         test: test set, prepared alike.
-        listing: the training set where it is streamed; ``train`` is then one image of it.
-        test_listing: likewise the test set.
     """
 
     named: Named
     module: nn.Module
-    train: Dataset
-    test: Dataset
-    listing: Listing | None = None
-    test_listing: Listing | None = None
-
-    @property
-    def train_images(self) -> int:
-        """How many there are to train on."""
-        return len(self.train if self.listing is None else self.listing)
-
-    @property
-    def test_images(self) -> int:
-        """How many there are to test on."""
-        return len(self.test if self.test_listing is None else self.test_listing)
-
-    @property
-    def digest(self) -> str:
-        """What tells the training data from other data; of a stream, whose pixels nobody has seen yet, its labels."""
-        if self.listing is None:
-            return self.train.digest
-        words = repr((self.listing.name, self.listing.classes, self.train.preparation)).encode()
-        return hashlib.sha256(words + self.listing.labels.astype("<i8").tobytes()).hexdigest()
+    train: Images
+    test: Images
 
     @property
     def parameters(self) -> int:
         """Trainable numbers of the network."""
         return sum(parameter.numel() for parameter in self.module.parameters())
-
-    def maker(self) -> Callable[[], nn.Module]:
-        """A function, named after the network, that builds it anew: with its checkpoint's weights, else fresh ones."""
-
-        def make() -> nn.Module:
-            return _networks.build(self.named, self.train)
-
-        make.__name__ = self.named.title
-        return make
-
-    def float_network(self, run: Path) -> nn.Module:
-        """The network with the weights that a run began to compress, in eval mode."""
-        from paring.training.loop import load_checkpoint
-
-        network = self.maker()()
-        tensors, _ = load_checkpoint(run / "1-train.safetensors")
-        network.load_state_dict({name.removeprefix("network."): tensor for name, tensor in tensors.items()})
-        return network.eval()
-
-    def error(self) -> float:
-        """Test error of the network as it is, fraction."""
-        from paring.training.loop import error_rate
-
-        return error_rate(self.module, images(self.test), self.test.labels)
-
-
-def images(data: Dataset) -> Any:
-    """A whole set as the network sees it: float32 tensor ``(N, C, H, W)``."""
-    import torch
-
-    return torch.from_numpy(np.ascontiguousarray(data.prepared().transpose(0, 3, 1, 2)))
 
 
 def open_workshop(
@@ -105,7 +48,7 @@ def open_workshop(
     asked: dict[str, Any],
     seed: int,
     threads: int,
-    stream: bool = False,
+    workers: int | None = None,
 ) -> Workshop:
     """Load the data and build the network.
 
@@ -117,27 +60,16 @@ def open_workshop(
         asked: size, mean, std, limit and on_bad_image, for the loader.
         seed: of fresh weights.
         threads: for torch.
-        stream: find both sets without decoding them; a test set of plain pixels, in memory anyway, is loaded.
+        workers: find both sets without decoding them, to be decoded in so many processes; None: hold them in memory.
 
     Raises:
         ArgumentError, CheckpointError, DataError: as the loader and the builder do.
     """
-    from paring import data
-
     named = _networks.find(net, weights)
     wanted = _networks.preparing(named, dict(asked))
-    loading: dict[str, Any] = {key: asked[key] for key in ("limit", "on_bad_image") if key in asked}
-    listing = test_listing = None
-    if stream:
-        listing, preparation = _listed(spec, wanted)
-        train = listing.first(preparation, asked.get("on_bad_image", "stop"))
-        test_listing = data.listing(val or spec, "test", limit=asked.get("limit"))
-    else:
-        train = data.load(spec, "train", **wanted)
-    if test_listing is None or test_listing.plain:
-        test_listing, test = None, data.load(val or spec, "test", preparation=train.preparation, **loading)
-    else:
-        test = test_listing.first(train.preparation, asked.get("on_bad_image", "stop"))
+    bad = asked.get("on_bad_image", "stop")
+    train = _training_set(spec, wanted, workers, bad)
+    test = _test_set(val or spec, train.preparation, asked, workers, bad)
     if test.classes != train.classes:
         from paring.errors import DataError
 
@@ -150,17 +82,32 @@ def open_workshop(
     import torch
 
     if not rank():
-        note_bad((*train.bad, *test.bad))
+        note_bad((*train.first.bad, *test.first.bad))
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
-    return Workshop(named, _networks.build(named, train), train, test, listing, test_listing)
+    return Workshop(named, _networks.build(named, train.first), train, test)
 
 
-def _listed(spec: str, wanted: dict[str, Any]) -> tuple[Listing, Preparation]:
-    """The training set as it lies there, and how its images become the network's input."""
+def _training_set(spec: str, wanted: dict[str, Any], workers: int | None, bad: str) -> Images:
+    """In memory, or as it lies there; how its images become the network's input is found from it."""
     from paring import data
+    from paring.training.input import Images
 
+    if workers is None:
+        return Images(data.load(spec, "train", **wanted))
     found = data.listing(spec, "train", limit=wanted.pop("limit", None))
     if found.plain:
         raise ArgumentError("plain pixels cannot be streamed", where=spec, fix="Leave --workers out")
-    return found, wanted.pop("preparation", None) or found.preparation(**wanted)
+    preparation = wanted.pop("preparation", None) or found.preparation(**wanted)
+    return Images(found, preparation, workers=workers, on_bad_image=bad)
+
+
+def _test_set(spec: str, preparation: Preparation, asked: dict[str, Any], workers: int | None, bad: str) -> Images:
+    """Likewise; plain pixels, in memory anyway, are loaded."""
+    from paring import data
+    from paring.training.input import Images
+
+    if workers is not None and not (found := data.listing(spec, "test", limit=asked.get("limit"))).plain:
+        return Images(found, preparation, workers=workers, on_bad_image=bad)
+    loading = {key: asked[key] for key in ("limit", "on_bad_image") if key in asked}
+    return Images(data.load(spec, "test", preparation=preparation, **loading))

@@ -12,13 +12,14 @@ import numpy as np
 from rich.progress import track
 
 from paring.cli.render._output import errors
+from paring.data import Dataset
 from paring.errors import ArgumentError
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from paring.data import Dataset
     from paring.runtime import Model
+    from paring.training.input import Images
 
 #: float32 NHWC images ``(N, H, W, C)`` to float32 scores ``(N, classes)``.
 Answer = Callable[[np.ndarray], np.ndarray]
@@ -59,7 +60,7 @@ class Score:
         return float(np.mean(~(best == self.labels[:, None]).any(1)))
 
 
-def score(answer: Answer, data: Dataset, batch_size: int, what: str) -> Score:
+def score(answer: Answer, data: Dataset | Images, batch_size: int, what: str) -> Score:
     """Ask for every image of a set.
 
     Args:
@@ -70,15 +71,17 @@ def score(answer: Answer, data: Dataset, batch_size: int, what: str) -> Score:
     """
     if batch_size < 1:
         raise ArgumentError("impossible batch size", where="--batch-size", found=batch_size, expected="at least 1")
-    parts, seconds = [], 0.0
+    parts, labels, seconds = [], [], 0.0
     batches = -(-len(data) // batch_size)
-    for images, _ in track(
-        data.batches(batch_size), what, total=batches, console=errors, transient=True, disable=not errors.is_terminal
+    pairs = data.batches(batch_size) if isinstance(data, Dataset) else data.arrays(batch_size)
+    for images, numbers in track(
+        pairs, what, total=batches, console=errors, transient=True, disable=not errors.is_terminal
     ):
         start = time.perf_counter()
         parts.append(np.asarray(answer(images)))
         seconds += time.perf_counter() - start
-    return Score(np.concatenate(parts), data.labels, seconds)
+        labels.append(numbers)
+    return Score(np.concatenate(parts), np.concatenate(labels), seconds)
 
 
 def check_classes(path: Path, model: Model, data: Dataset) -> None:

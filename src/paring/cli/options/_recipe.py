@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+import typer.core
 
 from paring.errors import ArgumentError
 
@@ -36,9 +38,13 @@ Keep = Annotated[
         "-k",
         metavar="[PATTERN=]SHARE",
         rich_help_panel=_PANEL,
-        help="deep-compression: weights to keep, 5% of all together, or fc1=8% of one layer. May be repeated. "
-        "slim: MACs; tucker: of each layer's MACs; hashed: values.",
+        help="Share of the weights that stays: 5% of all together, or fc1=8% of one layer. May be repeated. "
+        "deep-compression, hashed.",
     ),
+]
+Macs = Annotated[
+    str | None,
+    typer.Option("--macs", metavar="SHARE", rich_help_panel=_PANEL, help="Share of the MACs that stays, 50%. slim."),
 ]
 Centroids = Annotated[
     list[str] | None,
@@ -108,138 +114,132 @@ Effort = Annotated[
 ]
 
 DEEP_COMPRESSION = "deep-compression"
-#: Every recipe with what it does; those but the first are rows of :data:`paring.recipes.RECIPES`, in the same words.
-RECIPES = {
-    DEEP_COMPRESSION: "prune, share weights, tune them; the smallest files",
-    "int8": "integer weights and activations after training; no training",
-    "slim": "fewer channels, half the MACs, taught by the float network",
-    "tucker": "layers become chains of smaller ones with half the MACs",
-    "q-cnn": "sub-vectors of weights share centroids, fitted to answers",
-    "hashed": "weights share few values by a hash function",
-    "twn": "ternary weights",
-    "bwn": "binary weights, a scale for each filter",
-    "xnor-net": "binary weights and inputs",
-    "inq": "weights become powers of two, the largest first",
-}
-#: Options of one recipe alone.
-_ITS_OWN = ("preset", "keep", "centroids")
+#: Paragraph of the command's help in whose place the recipes go.
+_PLACE = "\bRECIPES"
+#: Options of recipes that have an option of the command line of their own.
+COMMON = ("preset", "keep", "macs", "centroids", "bits", "layers", "epochs", "calibrate", "augment")
 
 
-def check_recipe(name: str) -> None:
-    """Raises: ArgumentError: if there is no such recipe."""
-    if name not in RECIPES:
-        raise ArgumentError("no such recipe", where="--recipe", found=name, expected=" or ".join(RECIPES))
+class RecipeHelp(typer.core.TyperCommand):
+    """A command whose help lists every recipe there is, plug-ins' too, with its options."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """As any command's."""
+        self.help = (self.help or "").replace(_PLACE, f"\b\n{recipe_list()}\n\n\b\n{option_list()}")
+        super().format_help(ctx, formatter)
 
 
-def check_deep_compression(given: dict[str, Any]) -> None:
-    """Refuse what only the other recipes take.
+def recipe_list() -> str:
+    """A line for each recipe: its name and what it does."""
+    recipes = _recipes()
+    width = max(map(len, recipes), default=0)
+    return "\n".join(f"{name:{width}}  {one.about}" for name, one in recipes.items())
+
+
+def option_list() -> str:
+    """For each recipe, its options that go through -O, with their defaults."""
+    lines = ["Further options (-O NAME=VALUE):"]
+    for name, one in _recipes().items():
+        words = [f"{o.name}={_shown(o.default)}" for o in one.options.values() if o.name not in COMMON]
+        lines += wrap(f"{name}: {' '.join(words)}", 76, subsequent_indent="  ") if words else []
+    return "\n".join(lines)
+
+
+def _shown(default: Any) -> str:
+    return "" if default is None else json.dumps(default).replace(" ", "")
+
+
+def _recipes() -> dict[str, Recipe]:
+    try:
+        from paring import recipes
+    except ModuleNotFoundError:  # the help is readable without torch
+        return {}
+    recipes.load_plugins()
+    return {DEEP_COMPRESSION: recipes.find(DEEP_COMPRESSION), **recipes.RECIPES}
+
+
+def options_of(name: str, given: dict[str, Any]) -> dict[str, Any]:
+    """A recipe's options in the types its function takes, from the words of the command line.
 
     Args:
-        given: option to the user's value; None or empty where it was not given.
+        name: of the recipe.
+        given: those of :data:`COMMON`, and ``option``, as the user wrote them; None or empty where not given.
 
     Raises:
-        ArgumentError: naming the options that there are.
+        ArgumentError: if there is no such recipe; on an option that it does not take, naming those it takes; on one
+            that cannot be read or has another type.
     """
-    for name, value in given.items():
-        if value is not None and value != [] and name not in _ITS_OWN:
-            raise _foreign(DEEP_COMPRESSION, name, [f"--{option}" for option in (*_ITS_OWN, "effort")])
+    from paring.recipes import find
 
-
-def options_of(recipe: Recipe, given: dict[str, Any]) -> dict[str, Any]:
-    """The recipe's options in the types its function takes.
-
-    Args:
-        recipe: the recipe.
-        given: ``preset``, ``keep``, ``centroids``, ``bits``, ``layers``, ``epochs``, ``calibrate``, ``augment`` and
-            ``option`` as the user wrote them; None or empty where not given.
-
-    Raises:
-        ArgumentError: on an option that the recipe does not take, naming those it takes; on one that cannot be read.
-    """
-    from paring.recipes import centroid_targets, keep_targets
-
-    known = recipe.options
-    common = ("keep", "centroids", "bits", "layers", "epochs", "calibrate", "augment")
-    taken = [f"--{name}" for name in common if name in known]
-    taken += [f"--option {name}=" for name in known if name not in common]
-    found: dict[str, Any] = {}
-    for name, value in given.items():
+    recipe, found = find(name), dict[str, Any]()
+    for option, value in given.items():
         if value is None or value == []:
             continue
-        if name == "option":
-            found |= _named(recipe.name, value, known, taken)
-        elif name not in known:
-            raise _foreign(recipe.name, name, taken)
-        elif name == "keep":
-            overall, layers = keep_targets(value)
-            found |= _amounts(recipe.name, "keep", overall, layers, given, known)
-        elif name == "centroids":
-            number, each = centroid_targets(value)
-            found |= _amounts(recipe.name, "centroids", number, each, given, {})
+        if option == "option":
+            found |= _named(recipe, value)
+        elif option not in recipe.options:
+            raise _foreign(recipe, option)
+        elif option in ("keep", "centroids"):
+            found[option] = amounts(option, value)
         else:
-            found[name] = value
+            found[option] = recipe.option(option).read(value) if option == "macs" else value
+    recipe.check(found)
     return found
 
 
-def check_folder(folder: Path, recipe: str, wanted: bool) -> None:
-    """An earlier run in the folder is gone on with only if the user says so, and only by its own recipe.
+def amounts(option: str, words: Sequence[str]) -> float | dict[str, float]:
+    """``5%`` or ``16`` as a number; ``fc1=8%`` as pattern to number, ``*`` then standing for all other layers.
 
     Raises:
-        ArgumentError: if it is no folder or holds a run that was not to be gone on with.
+        ArgumentError: if a word cannot be read.
+    """
+    found: dict[str, float] = {}
+    for word in words:
+        pattern, _, number = word.rpartition("=")
+        try:
+            share = float(number[:-1]) / 100 if number.endswith("%") else None
+            found[pattern or "*"] = share if share is not None else int(number) if number.isdigit() else float(number)
+        except ValueError:
+            raise ArgumentError(
+                "cannot read an amount", where=f"--{option}", found=repr(word), expected="like 5%, 16 or fc1=8%"
+            ) from None
+    if list(found) == ["*"]:
+        return found["*"]
+    return {pattern: found[pattern] for pattern in sorted(found, key=lambda pattern: pattern != "*")}
+
+
+def check_folder(folder: Path, wanted: bool) -> None:
+    """An earlier run in the folder is gone on with, or overwritten, only if the user says so.
+
+    Raises:
+        ArgumentError: if it is no folder or holds a run of which nothing was said.
     """
     if folder.exists() and not folder.is_dir():
         raise ArgumentError("is not a folder", where=f"--run {folder}")
-    deep, steps = any(folder.glob("*.safetensors")), (folder / "recipe.json").exists()
-    if (steps and recipe == DEEP_COMPRESSION) or (deep and recipe != DEEP_COMPRESSION):
-        raise ArgumentError(
-            "folder holds a run of another recipe", where=f"--run {folder}", fix="Name another folder (--run)"
-        )
-    if not wanted and (deep or steps):
-        again = "train" if recipe == DEEP_COMPRESSION else "1"
+    if not wanted and (folder / "recipe.json").exists():
         raise ArgumentError(
             "folder holds an earlier run",
             where=f"--run {folder}",
-            fix=f"Go on with it (--resume), do it again (--restart {again}) or name another folder",
+            fix="Go on with it (--resume), do it anew (--overwrite) or name another folder",
         )
 
 
-def _amounts(
-    recipe: str, name: str, overall: Any, layers: Mapping[str, Any], given: dict[str, Any], known: dict[str, Any]
-) -> dict[str, Any]:
-    """An amount for all layers, or one for each pattern, as the recipe takes them."""
-    if layers and ("layers" not in known or given.get("layers") or overall is not None):
-        what = "one amount for all layers" if "layers" not in known else "either an amount for all or one a pattern"
-        raise ArgumentError(f"recipe {recipe} takes {what}", where=f"--{name}", found=", ".join(layers))
-    return {"layers": layers} if layers else {name: overall}
-
-
-def _named(recipe: str, words: list[str], known: dict[str, Any], taken: list[str]) -> dict[str, Any]:
-    """``NAME=VALUE`` words; a value is read as JSON where it is such, else as text."""
+def _named(recipe: Recipe, words: list[str]) -> dict[str, Any]:
+    """``NAME=VALUE`` words; a value is read as JSON, as a share (``5%``) or as text, as the option's type wants it."""
     found = {}
     for word in words:
         name, equals, value = word.partition("=")
         name = name.replace("-", "_")
         if not equals:
             raise ArgumentError("cannot read an option", where="--option", found=repr(word), expected="NAME=VALUE")
-        if name not in known:
-            raise _foreign(recipe, f"option {name}", taken)
-        try:
-            found[name] = json.loads(value)
-        except ValueError:
-            found[name] = value
-        if known[name] is not None and not _alike(found[name], known[name]):
-            kind = type(known[name]).__name__
-            raise ArgumentError("option has another type", where=f"--option {name}", found=value, expected=kind)
+        if name not in recipe.options:
+            raise _foreign(recipe, f"option {name}")
+        found[name] = recipe.option(name).read(value)
     return found
 
 
-def _alike(value: Any, default: Any) -> bool:
-    if isinstance(default, bool) or isinstance(value, bool):
-        return isinstance(value, bool) and isinstance(default, bool)
-    if isinstance(default, float):
-        return isinstance(value, int | float)
-    return isinstance(value, list if isinstance(default, tuple | list) else type(default))
-
-
-def _foreign(recipe: str, option: str, taken: list[str]) -> ArgumentError:
-    return ArgumentError(f"recipe {recipe} does not take this option", found=f"--{option}", expected=" or ".join(taken))
+def _foreign(recipe: Recipe, option: str) -> ArgumentError:
+    taken = [f"--{name}" for name in COMMON if name in recipe.options]
+    taken += [f"--option {name}=" for name in recipe.options if name not in COMMON]
+    what = f"recipe {recipe.name} does not take this option"
+    return ArgumentError(what, found=f"--{option}", expected=" or ".join(taken))

@@ -123,7 +123,10 @@ Until = Annotated[
     int | None,
     typer.Option("--until", metavar="N", help="Stop after N epochs in all, to go on with --resume; schedules stay."),
 ]
-Keep = Annotated[int, typer.Option("--keep", metavar="N", help="How many of the newest checkpoints stay.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Forget an earlier run in the folder and begin anew.")]
+KeepCheckpoints = Annotated[
+    int, typer.Option("--keep-checkpoints", metavar="N", help="How many of the newest checkpoints stay.")
+]
 Every = Annotated[
     float, typer.Option("--checkpoint", metavar="SECONDS", help="Keep a checkpoint so often, and at the end.")
 ]
@@ -131,10 +134,24 @@ LogEvery = Annotated[int, typer.Option("--log", metavar="STEPS", help="Steps bet
 TrackerName = Annotated[
     str, typer.Option("--tracker", metavar="NAME", help="Also report to tensorboard, or another of Accelerate's.")
 ]
+Precision = Annotated[
+    str, typer.Option("--precision", metavar="NAME", help="Trainings compute in fp32, bf16 or fp16 (GPU).")
+]
 Run = Annotated[
     Path | None,
     typer.Option("--run", "-r", metavar="DIR", help="Checkpoints, log and record. [dim]Default: FILE.train[/dim]"),
 ]
+
+
+def checked_workers(workers: int | None) -> int | None:
+    """The number of decoding processes as it was given.
+
+    Raises:
+        ArgumentError: if it is negative.
+    """
+    if workers is not None and workers < 0:
+        raise ArgumentError("invalid number of processes", where="--workers", found=workers, expected="0 or more")
+    return workers
 
 
 def training_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -21,11 +21,10 @@ from paring.distillation.specialists._combine import dustbin_correction
 from paring.distillation.specialists._ensemble import Specialist, Specialists, probabilities
 from paring.distillation.specialists._network import specialize
 from paring.errors import ArgumentError
-from paring.recipes._folder import RunFolder, resume_optimizer
-from paring.record import Stage
+from paring.training import Settings, World
+from paring.training._distributed import device_of
 from paring.training.input import Source, derived_seed
-from paring.training.loop import Clock, Position, fit
-from paring.training.optim import optimizer
+from paring.training.loop import Checkpoints, Clock, run
 
 #: Images a specialist's dustbin row is fitted to.
 _SAMPLE = 1024
@@ -73,7 +72,7 @@ def train_specialists(
     Args:
         generalist: a trained network, ``(N, C)`` logits; put into eval mode.
         train: its training set.
-        folder: where finished specialists and the one in hand are kept; made if missing.
+        folder: the run folders of the specialists, ``specialist-1`` and so on; made if missing.
         count: specialists.
         minimum: least classes of each.
         overlap: classes each takes from others on top of its own.
@@ -113,86 +112,60 @@ def train_specialists(
             covariance = prediction_covariance(predictions(generalist, train, temperature=temperature))
         classes = cluster_classes(covariance, count, minimum=minimum, overlap=overlap, seed=seed)
     sets = [tuple(own) for own in classes]
-    options = {
-        "epochs": epochs,
-        "lr": lr,
-        "momentum": momentum,
-        "weight_decay": weight_decay,
-        "schedule": schedule,
-        "batch": batch,
-        "augment": augment,
-        "through": getattr(through, "__name__", None),
-        "seed": seed,
-    }
-    stages = tuple(f"specialist-{number}" for number in range(1, len(sets) + 1))
+    settings = Settings(
+        epochs=epochs,
+        batch=batch,
+        optimizer="sgd",
+        lr=lr,
+        momentum=momentum,
+        weight_decay=weight_decay,
+        schedule=schedule,
+        augment=augment,
+    )
     common = {
         "generalist": _fingerprint(generalist),
         "data": train.digest,
         "preparation": repr(train.preparation),
         "threads": torch.get_num_threads(),
-        **options,
+        "through": getattr(through, "__name__", None),
     }
-    identity = {stage: common | {"classes": list(own)} for stage, own in zip(stages, sets, strict=True)}
-    kept = RunFolder(Path(folder), stages, identity)
-    kept.check()
     some = np.arange(min(_SAMPLE, len(train))) * len(train) // min(_SAMPLE, len(train))  # sorted sets: of every class
     few = dataclasses.replace(train, images=train.images[some], labels=train.labels[some])
     sample = torch.from_numpy(few.prepared().transpose(0, 3, 1, 2).copy())
     counts = np.bincount(train.labels, minlength=len(train.classes)).tolist()
     members = []
-    for stage, own in zip(stages, sets, strict=True):
-        network = specialize(generalist, own, sample)
-        if (record := kept.restore(stage, network)) is None:
-            batches = SpecialistBatches(
-                train.images,
-                train.labels,
-                own,
-                mean=train.preparation.mean,
-                std=train.preparation.std,
-                size=batch,
-                seed=derived_seed(seed, stage),
-                augment=augment,
-            )
-            tuned = optimizer(network.parameters(), lr=lr, momentum=momentum, weight_decay=weight_decay)
-            source: Source = through(batches) if through else batches
-            record = _train(stage, network, source, tuned, epochs, schedule, kept, clock, progress)
+    for number, own in enumerate(sets, 1):
+        title = f"specialist-{number}"
+        network, settings = specialize(generalist, own, sample), settings.changed(seed=derived_seed(seed, title))
+        batches = SpecialistBatches(
+            train.images,
+            train.labels,
+            own,
+            mean=train.preparation.mean,
+            std=train.preparation.std,
+            size=batch,
+            seed=settings.seed,
+            augment=augment,
+        )
+        place = Path(folder) / title
+        done = run(
+            network,
+            through(batches) if through else batches,
+            settings,
+            folder=place,
+            resume=bool(Checkpoints(place).paths()),
+            identity={**common, "classes": list(own)},
+            world=World(device_of(network)),
+            keep=1,
+            clock=clock(),
+            title=title,
+            progress=progress,
+            log=log,
+        ).position
         names = ", ".join(train.classes[c] for c in own)
-        log(f"{stage}: {names}; {record.epochs} epochs, {record.seconds:.0f} s, loss {record.train_loss or 0:.4f}")
+        log(f"{title}: {names}; {done.epoch} epochs, {done.seconds:.0f} s, loss {done.last_loss:.4f}")
         members.append(Specialist(network.eval(), own, dustbin_correction(counts, own)))
     return Specialists(generalist, members)
-
-
-def _train(
-    stage: str,
-    network: nn.Module,
-    batches: Source,
-    tuned: torch.optim.Optimizer,
-    epochs: int,
-    schedule: str,
-    kept: RunFolder,
-    clock: Callable[[], Clock],
-    progress: bool,
-) -> Stage:
-    """One specialist trained, or the rest of it, and kept."""
-    position = Position()
-    if (resumed := kept.running_network(stage, network)) is not None:
-        position, _, state = resumed
-        resume_optimizer(tuned, state)
-    fit(
-        network,
-        batches,
-        tuned,
-        epochs=epochs,
-        schedule=schedule,
-        position=position,
-        save=lambda now: kept.keep_running(stage, network, tuned, now, ""),
-        clock=clock(),
-        title=stage,
-        progress=progress,
-    )
-    record = Stage(stage, epochs=epochs, seconds=round(position.seconds, 3), train_loss=position.last_loss)
-    kept.finish(stage, network, record)
-    return record
 
 
 def _fingerprint(network: nn.Module) -> str:

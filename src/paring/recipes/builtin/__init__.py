@@ -1,5 +1,7 @@
-"""The recipes that come with Paring, one file each."""
+"""The recipes that come with Paring, one file each; importing this package registers them all."""
 
-from paring.recipes.builtin._deep_compression_presets import PRESETS as PRESETS
-from paring.recipes.builtin._deep_compression_presets import default_preset as default_preset
-from paring.recipes.builtin._deep_compression_presets import preset as preset
+from importlib import import_module
+from pkgutil import iter_modules
+
+for _module in iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")

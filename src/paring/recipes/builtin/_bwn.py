@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from paring.recipes._registry import recipe
 from paring.recipes.run import RecipeContext
 from paring.recipes.steps._base import Step
 from paring.recipes.steps._weights import binarize_weights
 
 
+@recipe("binary weights, a scale for each filter")
 def bwn(
     subject: RecipeContext,
     *,

@@ -1,4 +1,4 @@
-"""Deep Compression: train, prune, retrain, share weights, tune the centroids, write the file.
+"""Deep Compression: train, prune, retrain, share weights, tune the centroids.
 
 Han, Mao, Dally, "Deep compression: compressing deep neural networks with pruning, trained quantization and Huffman
 coding", ICLR 2016, arXiv 1510.00149. The presets whose names begin with ``paper`` do what the paper does; the others
@@ -8,91 +8,105 @@ centroids, 16-bit numbers, shared biases, idle weights dropped. See ``docs/recip
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
-import torch
-
-from paring.data import Dataset
 from paring.errors import ArgumentError
-from paring.recipes._job import STAGES, Job
-from paring.recipes._settings import Settings
-from paring.recipes.builtin._deep_compression_presets import default_preset, preset
-from paring.recipes.run._inputs import Network, maker, open_sets
-from paring.record import Record
-from paring.training.loop import Clock
+from paring.parametrize import select
+from paring.recipes import steps
+from paring.recipes._registry import recipe
+from paring.recipes.builtin._deep_compression_presets import default_preset
+from paring.recipes.builtin._deep_compression_presets import preset as named
+from paring.recipes.run import RecipeContext
+from paring.recipes.steps._base import Step
+
+#: Pattern that stands for all the layers that no other pattern names.
+ALL = "*"
 
 
+@recipe("prune, share weights, tune them; the smallest files", compare="huffman")
 def deep_compression(
-    network: Network,
-    data: str | tuple[Dataset, Dataset],
-    run: str | Path,
+    context: RecipeContext,
     *,
-    settings: Settings | str | None = None,
-    seed: int = 0,
-    until: str | None = None,
-    restart: str | None = None,
-    output: str | Path | None = None,
-    coding: str = "adaptive",
-    network_args: Mapping[str, Any] | None = None,
-    data_args: Mapping[str, Any] | None = None,
-    hold_out: int = 0,
-    threads: int | None = None,
-    checkpoint_seconds: float = 60.0,
-    checkpoint_steps: int = 0,
-    commands: Sequence[str] = (),
-    log: Callable[[str], None] = print,
-    progress: bool = True,
-) -> Record:
-    """Run the recipe in a folder; called again on the same folder after a kill, it goes on to the same bytes.
+    preset: str | None = None,
+    keep: float | Mapping[str, float] | None = None,
+    centroids: int | Mapping[str, int] | None = None,
+    rounds: int | None = None,
+    drop_idle: bool | None = None,
+    bits: int | None = None,
+    init: str | None = None,
+    penalty: float | None = None,
+    train: Mapping[str, Any] | None = None,
+    prune: Mapping[str, Any] | None = None,
+    retrain: Mapping[str, Any] | None = None,
+    tune: Mapping[str, Any] | None = None,
+) -> list[Step]:
+    """The steps.
 
     Args:
-        network: zoo name, or a function that makes the network with fresh random weights.
-        data: data set, ``kind:where``; or a training set and a test set that are already loaded.
-        run: the run folder; made if missing.
-        settings: a :class:`Settings`, a preset's name, or ``None`` for the preset made for the network.
-        seed: everything random is derived from it.
-        until: stop after this stage (one of ``STAGES``) and write no file.
-        restart: do this stage and all later ones again.
-        output: where the `.pare` file goes; ``RUN/<network>.pare`` if not given.
-        coding: of the `.pare` file, ``adaptive`` or ``huffman``.
-        network_args: arguments for the zoo's builder.
-        data_args: arguments for :func:`paring.data.load` (``size``, ``mean``, ``std``, ``limit``), if it is to load.
-        hold_out: train without the last so many training images and test on them instead of the test set.
-        threads: torch's threads while it runs; the bits of the result depend on it. The present number if not given.
-        checkpoint_seconds: at most so long between two checkpoints of a stage in hand; 0 for none.
-        checkpoint_steps: also one after every so many steps; 0 for none.
-        commands: command lines to put into the record.
-        log: takes a line about each step; ``print`` unless given.
-        progress: show a progress bar on a terminal.
-
-    Returns:
-        what happened; also written to ``RUN/record.json``.
+        context: the network and the data.
+        preset: what all others are by default; the one made for the network, else ``gentle``.
+        keep: share of all weights together that stays, chosen by one threshold on their magnitude; or pattern to the
+            share a layer keeps on its own, ``*`` standing for all others together. 1 for no pruning.
+        centroids: shared values of every layer, 0 for no sharing; or pattern to the shared values of these layers
+            (``*`` for all others), which may also name biases (``*.bias``).
+        rounds: how many times the masks are tightened during ``prune``, evenly spaced.
+        drop_idle: also drop weights that change no answer on the training images.
+        bits: width of stored centroids, and of biases and weights that are not shared: 32 or 16.
+        init: of k-means: ``linear``, ``density``, ``random`` or ``exact``.
+        penalty: price of a symbol's bit in the assignment, in units of the layer's variance; 0 is plain k-means.
+        train: changes to the training of a network without weights; see :func:`paring.recipes.steps.train`.
+        prune: to the training during which the masks are tightened; see :func:`paring.recipes.steps.tune`.
+        retrain: to that of the survivors.
+        tune: to that of the centroids.
 
     Raises:
-        ArgumentError: if a setting cannot be or a pattern matches nothing; before anything is trained.
-        CheckpointError: if the folder holds checkpoints of another network or of other settings.
-        TrainingError: if the loss is not a number; the last checkpoint is kept.
-        DataError, GraphError, OutputError: as the parts raise them.
-        KeyboardInterrupt: after Ctrl-C, when the step was finished and saved.
+        ArgumentError: if a number is out of range, a pattern matches nothing, or there is no such preset.
     """
-    name = network if isinstance(network, str) else getattr(network, "__name__", "network")
-    settings = default_preset(name) if settings is None else settings
-    chosen = preset(settings) if isinstance(settings, str) else settings
-    for stage in (until, restart):
-        if stage is not None and stage not in STAGES:
-            raise ArgumentError("no such stage", found=repr(stage), expected=" or ".join(STAGES))
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads or before)
-    torch.set_flush_denormal(True)  # moments of pruned weights fade into denormals, which are slow
-    try:
-        sets = open_sets(data, network, hold_out, data_args)
-        build = maker(network, sets.train, network_args)
-        clock = partial(Clock, checkpoint_seconds, checkpoint_steps)
-        job = Job(name, build, chosen, sets, seed, Path(run), coding, clock, log, progress)
-        return job.run(until, restart, Path(output) if output else None, list(commands))
-    finally:
-        torch.set_num_threads(before)
-        torch.set_flush_denormal(False)
+    chosen = named(preset or default_preset(context.name))
+    given = {"rounds": rounds, "drop_idle": drop_idle, "bits": bits, "init": init, "penalty": penalty}
+    chosen |= {name: value for name, value in given.items() if value is not None}
+    layers = _targets(context, chosen["keep"], keep)
+    shared = _targets(context, chosen["centroids"], centroids)
+    _check(layers, shared)
+    overall = layers.pop(ALL)
+    if chosen["rounds"] < 1:
+        raise ArgumentError("invalid number of pruning rounds", found=chosen["rounds"], expected="1 or more")
+    layout = {"channels_last": True} if context.convolutional else {}
+    phases = {"train": train, "prune": prune, "retrain": retrain, "tune": tune}
+    how = {name: {**layout, **chosen[name], **(changes or {})} for name, changes in phases.items()}
+
+    found = [steps.train(**how["train"])]
+    if overall < 1 or any(share < 1 for share in layers.values()):
+        common = {"drop_idle": chosen["drop_idle"], "bits": chosen["bits"]}
+        found.append(steps.prune_in_rounds(overall, layers=layers, rounds=chosen["rounds"], **common, **how["prune"]))
+        found += [steps.drop_idle(bits=chosen["bits"])] if chosen["drop_idle"] else []
+        found += [steps.tune(name="retrain", **how["retrain"])]
+    if not shared[ALL]:
+        del shared[ALL]
+    if shared:
+        found.append(steps.share(shared, init=chosen["init"], bits=chosen["bits"], penalty=chosen["penalty"]))
+        found.append(steps.tune(**how["tune"]))
+    return found
+
+
+def _targets(context: RecipeContext, usual: Any, given: Any) -> dict[str, Any]:
+    """Pattern to amount: the preset's, or the user's in their place; ``*`` stays where only layers are named."""
+    usual = usual if isinstance(usual, Mapping) else {ALL: usual}
+    if given is None:
+        targets = dict(usual)
+    else:
+        targets = {ALL: usual[ALL], **given} if isinstance(given, Mapping) else {ALL: given}
+    select(context.network, {pattern: amount for pattern, amount in targets.items() if pattern != ALL})
+    return targets
+
+
+def _check(shares: Mapping[str, float], centroids: Mapping[str, int]) -> None:
+    for pattern, share in shares.items():
+        if not (share > 0 if pattern == ALL else share >= 0) or not share <= 1:
+            expected = "above 0, up to 1" if pattern == ALL else "0 to 1"
+            raise ArgumentError("invalid share of weights to keep", where=pattern, found=share, expected=expected)
+    for pattern, count in centroids.items():
+        low = 0 if pattern == ALL else 1
+        if not low <= count <= 65535:
+            raise ArgumentError("invalid number of centroids", where=pattern, found=count, expected=f"{low} to 65535")

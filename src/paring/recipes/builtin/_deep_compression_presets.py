@@ -1,72 +1,74 @@
-"""Named settings of the Deep Compression recipe, and what each is for."""
+"""Named settings of the Deep Compression recipe, and what each is for: its options by name, JSON values."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from copy import deepcopy
 from difflib import get_close_matches
+from typing import Any
 
 from paring.errors import ArgumentError
-from paring.recipes._settings import Phase, Settings
 
-#: The paper's own way, arXiv 1510.00149: SGD, one fraction a layer, three rounds of pruning and retraining, linear
-#: initialization, 8 bits for convolutions and 5 (6 for LeNet-300-100) for fully connected layers, fixed assignment,
-#: 32-bit centroids and biases. Fractions are those of its tables where it has the layer.
-_PAPER_PHASE = Phase(epochs=20, optimizer="sgd", lr=0.01, schedule="inv", weight_decay=5e-4, batch=64)
+_SGD = {"optimizer": "sgd", "batch": 64, "hard_weight": 1.0}
 
 
-def _paper(keep_layers: dict[str, float], fc_centroids: int) -> Settings:
-    return Settings(
-        train=_PAPER_PHASE,
-        prune=Phase(epochs=15, optimizer="sgd", lr=0.01, schedule="constant", weight_decay=5e-5, batch=64),
-        retrain=Phase(epochs=15, optimizer="sgd", lr=0.01, schedule="cosine", weight_decay=5e-5, batch=64),
-        tune=Phase(epochs=5, optimizer="sgd", lr=1e-4, schedule="cosine", batch=64),
-        keep=0.08,
-        keep_layers=keep_layers,
-        rounds=3,
-        centroids=fc_centroids,
-        centroid_layers={"conv*": 256} if "conv1" in keep_layers else {},
-        init="linear",
-        bits=32,
-    )
+def _paper(keep: dict[str, float], centroids: int | dict[str, int]) -> dict[str, Any]:
+    """The paper's own way, arXiv 1510.00149: SGD, one share a layer, three rounds of pruning and retraining, linear
+    initialization, 8 bits for convolutions and 5 (6 for LeNet-300-100) for fully connected layers, fixed assignment,
+    32-bit centroids and biases. Shares are those of its tables where it has the layer."""
+    train = {"epochs": 20, "optimizer": "sgd", "lr": 0.01, "schedule": "inv", "weight_decay": 5e-4, "batch": 64}
+    return {
+        "keep": {"*": 0.08, **keep},
+        "centroids": centroids,
+        "rounds": 3,
+        "drop_idle": False,
+        "bits": 32,
+        "init": "linear",
+        "penalty": 0.0,
+        "train": train,
+        "prune": {**_SGD, "epochs": 15, "lr": 0.01, "schedule": "constant", "weight_decay": 5e-5},
+        "retrain": {**_SGD, "epochs": 15, "lr": 0.01, "weight_decay": 5e-5},
+        "tune": {**_SGD, "epochs": 5, "lr": 1e-4},
+    }
 
 
-def _small(augment: str, train: int, prune: int, retrain: int, tune: int, **changes: object) -> Settings:
-    common = {"augment": augment, "distill": 0.5}
-    base = Settings(
-        train=Phase(epochs=train, augment=augment),
-        prune=Phase(epochs=prune, schedule="constant", **common),  # type: ignore[arg-type]
-        retrain=Phase(epochs=retrain, **common),  # type: ignore[arg-type]
-        tune=Phase(epochs=tune, lr=3e-4, **common),  # type: ignore[arg-type]
-        keep=0.05,
-        rounds=500,
-        centroids=16,
-        centroid_layers={"*.bias": 16},
-        init="linear",
-        bits=16,
-        drop_idle=True,
-    )
-    return base.changed(**changes)
+def _small(train: int, prune: int, retrain: int, tune: int, keep: float) -> dict[str, Any]:
+    common = {"lr": 2e-3, "augment": "light"}
+    return {
+        "keep": keep,
+        "centroids": {"*": 16, "*.bias": 16},
+        "rounds": 500,
+        "drop_idle": True,
+        "bits": 16,
+        "init": "linear",
+        "penalty": 0.0,
+        "train": {**common, "epochs": train},
+        "prune": {**common, "epochs": prune, "schedule": "constant"},
+        "retrain": {**common, "epochs": retrain},
+        "tune": {**common, "epochs": tune, "lr": 3e-4},
+    }
 
 
-PRESETS: dict[str, Settings] = {
+PRESETS: dict[str, dict[str, Any]] = {
     "paper-lenet-300-100": _paper({"fc1": 0.08, "fc2": 0.09, "fc3": 0.26}, 64),
-    "paper-lenet-5": _paper({"conv1": 0.66, "conv2": 0.12, "fc1": 0.08, "fc2": 0.19}, 32),
-    "small-lenet-300-100": _small("light", 40, 40, 60, 10, keep=0.03),
-    "small-lenet-5": _small("light", 12, 12, 15, 3, keep=0.04),
+    "paper-lenet-5": _paper({"conv1": 0.66, "conv2": 0.12, "fc1": 0.08, "fc2": 0.19}, {"*": 32, "conv*": 256}),
+    "small-lenet-300-100": _small(40, 40, 60, 10, keep=0.03),
+    "small-lenet-5": _small(12, 12, 15, 3, keep=0.04),
     # For a network nobody has tuned this for: half of the weights, 64 values a layer, a small rate that does not undo
     # what was learned, plain images.
-    "gentle": Settings(
-        train=Phase(epochs=30),
-        prune=Phase(epochs=8, lr=5e-4, schedule="constant", distill=0.5),
-        retrain=Phase(epochs=12, lr=5e-4, distill=0.5),
-        tune=Phase(epochs=2, lr=1e-4, distill=0.5),
-        keep=0.5,
-        rounds=100,
-        centroids=64,
-        init="linear",
-        bits=16,
-    ),
-    "quick": _small("light", 10, 10, 10, 2, keep=0.05),
+    "gentle": {
+        "keep": 0.5,
+        "centroids": 64,
+        "rounds": 100,
+        "drop_idle": False,
+        "bits": 16,
+        "init": "linear",
+        "penalty": 0.0,
+        "train": {"epochs": 30},
+        "prune": {"epochs": 8, "lr": 5e-4, "schedule": "constant"},
+        "retrain": {"epochs": 12, "lr": 5e-4},
+        "tune": {"epochs": 2, "lr": 1e-4},
+    },
+    "quick": _small(10, 10, 10, 2, keep=0.05),
 }
 
 #: What is taken where the user names no preset: the one made for the network, else ``gentle``.
@@ -78,8 +80,8 @@ def default_preset(network: str) -> str:
     return _DEFAULTS.get(network, "gentle")
 
 
-def preset(name: str) -> Settings:
-    """The settings of a preset.
+def preset(name: str) -> dict[str, Any]:
+    """The settings of a preset, the caller's own.
 
     Raises:
         ArgumentError: on an unknown name, with the nearest ones.
@@ -87,4 +89,4 @@ def preset(name: str) -> Settings:
     if name not in PRESETS:
         near = get_close_matches(name, PRESETS, 3, cutoff=0.4) or list(PRESETS)
         raise ArgumentError("no such preset", found=repr(name), expected=" or ".join(near))
-    return replace(PRESETS[name], preset=name)
+    return deepcopy(PRESETS[name])

@@ -9,16 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from paring.errors import ArgumentError
+from paring.recipes._registry import recipe
 from paring.recipes.run import RecipeContext
 from paring.recipes.steps._base import Step
 from paring.recipes.steps._weights import hash_weights
 
 
+@recipe("weights share few values by a hash function")
 def hashed(
     subject: RecipeContext,
     *,
-    keep: float = 0.125,
-    layers: str | Sequence[str] | Mapping[str, float] | None = None,
+    keep: float | Mapping[str, float] = 0.125,
+    layers: str | Sequence[str] | None = None,
     bits: int = 32,
     epochs: int = 20,
     lr: float = 1e-3,
@@ -28,9 +31,9 @@ def hashed(
 
     Args:
         subject: the network and the data.
-        keep: values of a layer, as a share of its weights.
-        layers: patterns on the layers to work on, or pattern to a ``keep`` of its own; if not given, all but the last
-            and a convolution that comes first.
+        keep: share of a layer's weights that stays as real values; or pattern to this share, of the layers to work
+            on.
+        layers: patterns on the layers to work on; if not given, all but the last and a convolution that comes first.
         bits: width of a value, 32 or 16.
         epochs: of tuning; 0 for none.
         lr: of tuning.
@@ -39,5 +42,8 @@ def hashed(
     Raises:
         ArgumentError: if a number cannot be or a pattern matches nothing.
     """
-    targets = subject.targets(layers, keep, exclude_ends=True)
+    if isinstance(keep, Mapping) and layers is not None:
+        raise ArgumentError("layers are named twice", found="keep and layers", fix="Leave layers out, or give one keep")
+    named, share = (keep, None) if isinstance(keep, Mapping) else (layers, keep)
+    targets = subject.targets(named, share, exclude_ends=True)
     return [hash_weights(targets, bits=bits), *subject.tuning(epochs, lr, augment)]

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from paring.recipes._registry import recipe
 from paring.recipes.run import RecipeContext
 from paring.recipes.steps._base import Step
 from paring.recipes.steps._weights import round_to_powers
 
 
+@recipe("weights become powers of two, the largest first")
 def inq(
     subject: RecipeContext,
     *,

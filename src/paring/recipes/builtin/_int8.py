@@ -12,11 +12,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from paring.errors import ArgumentError
+from paring.recipes._registry import recipe
 from paring.recipes.run import RecipeContext
 from paring.recipes.steps._base import Step
 from paring.recipes.steps._structure import quantize
 
 
+@recipe("integer weights and activations after training; no training")
 def int8(
     subject: RecipeContext,
     *,

@@ -12,11 +12,13 @@ from math import prod
 
 from paring.errors import ArgumentError
 from paring.parametrize import select
+from paring.recipes._registry import recipe
 from paring.recipes.run import RecipeContext
 from paring.recipes.steps._base import Step
 from paring.recipes.steps._weights import product_quantize
 
 
+@recipe("sub-vectors of weights share centroids, fitted to answers")
 def q_cnn(
     subject: RecipeContext,
     *,

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from paring.errors import ArgumentError
+from paring.recipes._registry import recipe
 from paring.recipes.run import RecipeContext
 from paring.recipes.steps._base import Step
 from paring.recipes.steps._structure import cut, cut_branches
@@ -22,10 +23,11 @@ _TUNING: dict[str, dict[str, Any]] = {
 }
 
 
+@recipe("fewer channels, half the MACs, taught by the float network")
 def slim(
     subject: RecipeContext,
     *,
-    keep: float = 0.5,
+    macs: float = 0.5,
     layers: str | Sequence[str] | Mapping[str, float] | None = None,
     exclude: Sequence[str] = (),
     score: str = "taylor",
@@ -41,8 +43,8 @@ def slim(
 
     Args:
         subject: the network and the data.
-        keep: share of the MACs that stays.
-        layers: pattern to the share of its channels a layer keeps, or patterns alone on layers that keep ``keep`` of
+        macs: share of the MACs that stays.
+        layers: pattern to the share of its channels a layer keeps, or patterns alone on layers that keep ``macs`` of
             theirs; the share of MACs is then what comes out.
         exclude: patterns on layers that keep all their channels.
         score: of a channel: ``taylor``, ``l1``, ``l2``, ``bn`` or ``random``.
@@ -59,8 +61,8 @@ def slim(
     Raises:
         ArgumentError: if a number cannot be.
     """
-    if not 0 < keep <= 1:
-        raise ArgumentError("invalid share of MACs to keep", found=keep, expected="above 0, up to 1")
+    if not 0 < macs <= 1:
+        raise ArgumentError("invalid share of MACs to keep", found=macs, expected="above 0, up to 1")
     if rounds < 1:
         raise ArgumentError("invalid number of rounds", found=rounds, expected="1 or more")
     if rounds > 1 and layers is not None:
@@ -77,9 +79,9 @@ def slim(
     if lr is not None:
         settings["lr"] = lr
     if layers is not None:
-        cuts = [cut(layers=subject.targets(layers, keep), exclude=exclude, score=score, calibrate=calibrate)]
+        cuts = [cut(layers=subject.targets(layers, macs), exclude=exclude, score=score, calibrate=calibrate)]
     else:
-        shares = [keep ** (number / rounds) for number in range(1, rounds + 1)]
+        shares = [macs ** (number / rounds) for number in range(1, rounds + 1)]
         of_now = rounds == 1 and not branches  # else in numbers, for a share would be one of what is left by then
         targets = shares if of_now else [float(int(share * subject.macs)) for share in shares]
         cuts = [cut(macs=target, exclude=exclude, score=score, calibrate=calibrate) for target in targets]

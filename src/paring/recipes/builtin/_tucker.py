@@ -11,15 +11,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from paring.errors import ArgumentError
+from paring.recipes._registry import recipe
 from paring.recipes.run import RecipeContext
 from paring.recipes.steps._base import Step
 from paring.recipes.steps._structure import factorize
 
 
+@recipe("layers become chains of smaller ones with half the MACs")
 def tucker(
     subject: RecipeContext,
     *,
-    keep: float | None = None,
+    amount: float | None = None,
     by: str = "macs",
     layers: str | Sequence[str] | Mapping[str, float] | None = None,
     scheme: str = "auto",
@@ -31,12 +33,12 @@ def tucker(
 
     Args:
         subject: the network and the data.
-        keep: the amount that ``by`` speaks of, for each layer; by default half of its MACs or parameters, 0.9 of its
+        amount: the amount that ``by`` speaks of, for each layer; by default half of its MACs or parameters, 0.9 of its
             energy, an error of 0.3.
         by: how ranks are found: ``macs``, ``parameters``, ``energy``, ``error``, or the paper's ``vbmf``, which asks
             no amount, and takes too much from a network that has little to spare.
-        layers: patterns on the layers to work on, or pattern to a ``keep`` of its own; if not given, all but the first,
-            whose inputs are few, and the last, whose rank is at most the number of classes.
+        layers: patterns on the layers to work on, or pattern to an ``amount`` of its own; if not given, all but the
+            first, whose inputs are few, and the last, whose rank is at most the number of classes.
         scheme: ``auto`` (Tucker on convolutions, SVD on matrices), ``svd``, ``spatial``, ``tucker`` or ``cp``.
         epochs: of tuning; 0 for none.
         lr: of tuning.
@@ -45,8 +47,8 @@ def tucker(
     Raises:
         ArgumentError: if a number cannot be or a pattern matches nothing.
     """
-    amount = keep if keep is not None else {"energy": 0.9, "error": 0.3, "vbmf": None}.get(by, 0.5)
-    if by == "vbmf" and (keep is not None or isinstance(layers, Mapping)):
-        raise ArgumentError("VBMF finds the ranks by itself", found="an amount to keep", fix="Leave keep or by out")
-    targets = subject.targets(layers, amount, exclude_ends=True)
+    each = amount if amount is not None else {"energy": 0.9, "error": 0.3, "vbmf": None}.get(by, 0.5)
+    if by == "vbmf" and (amount is not None or isinstance(layers, Mapping)):
+        raise ArgumentError("VBMF finds the ranks by itself", found="an amount", fix="Leave amount or by out")
+    targets = subject.targets(layers, each, exclude_ends=True)
     return [factorize(targets, scheme=scheme, by=by), *subject.tuning(epochs, lr, augment)]

@@ -20,11 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from paring.errors import ArgumentError, CheckpointError, OutputError
+from paring.distillation import teacher_identity
+from paring.errors import ArgumentError, CheckpointError, OutputError, TrainingError
+from paring.parametrize import refresh
 from paring.recipes.steps._base import Change, State, Step
 from paring.record import Stage
-from paring.training import evaluator
-from paring.training.loop import differences, write_atomic
+from paring.training import Evaluate, World, evaluator
+from paring.training.loop import EARLIER, differences, write_atomic
 
 #: Version of the two JSON files.
 VERSION = 1
@@ -63,52 +65,52 @@ class Measured:
 
 
 class Chain:
-    """A list of steps over a state.
+    """A list of steps over a state. Every process does every step; the first one alone writes.
 
     Args:
-        folder: the run folder.
+        folder: the run folder; made by :meth:`open`.
         steps: in order, the one that makes the float network first.
         identity: what else the result depends on, JSON values.
-
-    Raises:
-        OutputError: if the folder cannot be made.
+        world: the processes.
     """
 
-    def __init__(self, folder: Path, steps: Sequence[Step], identity: Mapping[str, Any]) -> None:
-        self.folder, self.steps = folder, list(steps)
+    def __init__(self, folder: Path, steps: Sequence[Step], identity: Mapping[str, Any], world: World) -> None:
+        self.folder, self.steps, self.world = folder, list(steps), world
         self.places = places(steps)
         self.identity = {
             **identity,
             "steps": {place: dict(step.options) for place, step in zip(self.places, self.steps, strict=True)},
         }
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError("cannot make the run folder", where=folder, found=error.strerror) from error
 
     def plan(self) -> list[str]:
         """The resolved list, one line a step."""
         width = max(len(place) for place in self.places)
         return [f"{p:{width}}  {s}".rstrip() for p, s in zip(self.places, self.steps, strict=True)]
 
-    def open(self, resume: bool, restart: str | None) -> None:
-        """See that the folder is free or holds this very run, and make it this run's.
+    def open(self, resume: bool, overwrite: bool, restart: str | None) -> None:
+        """See that the folder is free or holds this very run, and make it this run's; every process must call it.
 
         Args:
             resume: go on with what is there.
+            overwrite: forget what is there.
             restart: forget what this step (its name or number) and later ones left, and go on from there.
 
         Raises:
-            ArgumentError: if the folder holds an earlier run that was not to be resumed, or there is no such step.
+            ArgumentError: if the folder holds an earlier run and none of the three is asked for, or there is no such
+                step.
             CheckpointError: if what it holds was made from something else, listing the differences.
+            OutputError: if the folder cannot be made.
         """
-        there = self.folder / "recipe.json"
         first = self._place(restart) if restart else len(self.places)
-        if there.exists():
+        self.world.agreed(lambda: self._open(resume, overwrite, restart, first) if self.world.main else None)
+
+    def _open(self, resume: bool, overwrite: bool, restart: str | None, first: int) -> None:
+        there = self.folder / "recipe.json"
+        if overwrite:
+            self._forget([])
+        elif there.exists():
             if not (resume or restart):
-                raise ArgumentError(
-                    "folder holds an earlier run", where=self.folder, fix="Resume it, or name another folder"
-                )
+                raise ArgumentError("folder holds an earlier run", where=self.folder, fix=EARLIER)
             found = _json(there)
             kept = set(self.places[:first])
             before, now = (_until(words, kept) if restart else words for words in (found, _plain(self.identity)))
@@ -121,16 +123,22 @@ class Chain:
                 )
         if restart:
             self._forget(self.places[:first])
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError("cannot make the run folder", where=self.folder, found=error.strerror) from error
         write_atomic(there, json.dumps({"version": VERSION, **self.identity}, indent=1).encode())
 
     def run(self, state: State) -> list[Measured]:
         """Every step; those that were finished are done again without being measured again."""
-        kept, done = self._kept(), []
+        done: list[Measured] = []
+        kept = self.world.shared(self.world.agreed(lambda: self._kept() if self.world.main else {}))
         score = evaluator(state.test)
         for number, (place, step) in enumerate(zip(self.places, self.steps, strict=True)):
             state.place, state.folder = place, self.folder / place
             began = time.perf_counter()
             change = step.do(state, step.options)
+            alike(state)
             seconds = time.perf_counter() - began if change.seconds is None else change.seconds
             if number == 0:
                 state.original = copy.deepcopy(state.network).requires_grad_(False)
@@ -139,10 +147,19 @@ class Chain:
                 state.log(f"{place}: done before, {done[-1]}")
                 continue
             whole = done[0].stage.weights if done else 0
-            done.append(_measured(place, step.name, change, seconds, state, score(state.network)["error"], whole))
-            self._keep(done)
+            error = self._scored(score, state)
+            done.append(_measured(place, step.name, change, seconds, state, error, whole))
+            self.world.agreed(lambda: self._keep(done) if self.world.main else None)
             state.log(f"{place}: {done[-1]}")
         return done
+
+    def _scored(self, score: Evaluate, state: State) -> float:
+        """The error over the whole test set, shared by the processes, computed where they train."""
+        state.network.to(self.world.device)
+        try:
+            return score(state.network)["error"]
+        finally:
+            state.network.to("cpu")
 
     # --- the folder ----------------------------------------------------------------------------------------------
 
@@ -155,6 +172,8 @@ class Chain:
         raise ArgumentError("no such step", found=repr(word), expected=names)
 
     def _forget(self, kept: list[str]) -> None:
+        if not self.folder.is_dir():
+            return
         done = [measured for place, measured in self._kept().items() if place in kept]
         for path in self.folder.iterdir():
             if path.is_dir() and path.name[:2].isdigit() and path.name[2:3] == "-" and path.name not in kept:
@@ -175,6 +194,35 @@ class Chain:
         except (KeyError, TypeError) as error:
             raise CheckpointError("not the steps of a run", where=path, found=error) from None
         return {one.place: one for one in read}
+
+
+def alike(state: State) -> None:
+    """See that all processes hold the same network, to the bit; every process must call it.
+
+    They do, as a rule: gradients are summed before each step and methods are deterministic. Processors of two kinds may
+    round differently; then the first process's numbers are taken by all.
+
+    Raises:
+        TrainingError: if networks differ by more than their numbers.
+    """
+    world = state.world
+    if world.size == 1:
+        return
+    tensors = dict(sorted(state.network.state_dict().items()))
+    shapes = [(name, tuple(tensor.shape), str(tensor.dtype)) for name, tensor in tensors.items()]
+    found = world.gathered((shapes, teacher_identity(state.network)["weights"]))
+    if any(one[0] != shapes for one in found):
+        raise TrainingError(
+            "processes came to different networks",
+            where=state.place,
+            found=f"{sum(one[0] != shapes for one in found)} of {world.size} differ",
+            fix="Run them on machines of one kind, or on one process",
+        )
+    if any(one[1] != found[0][1] for one in found):
+        for name, tensor in world.shared({name: tensor for name, tensor in tensors.items() if world.main}).items():
+            tensors[name].copy_(tensor)
+        refresh(state.network)
+        state.changed()
 
 
 def places(steps: Sequence[Step]) -> list[str]:

@@ -7,19 +7,19 @@ from typing import Any
 
 from torch import nn
 
-from paring.capture import outline
-from paring.data import Dataset
 from paring.errors import ArgumentError
-from paring.graph import cost
+from paring.graph import Graph, cost
 from paring.parametrize import select
 from paring.recipes.steps._base import Step, weighted
 from paring.recipes.steps._training import tune
+from paring.training.input import Images
 
 
 class RecipeContext:
     """What a recipe may look at before it decides on its steps: the network without its numbers, and the data.
 
     Attributes:
+        name: of the network, as records call it.
         network: any network of the kind; not to be changed.
         layers: names of the layers with weights, in the order they compute.
         macs: multiply-accumulates for an image.
@@ -28,14 +28,18 @@ class RecipeContext:
         side: the longer side of an image, pixels.
     """
 
-    def __init__(self, network: nn.Module, train: Dataset) -> None:
-        height, width, channels = train.preparation.shape
-        graph = outline(network, (channels, height, width))
-        self.network, self.images, self.channels, self.side = network, len(train), channels, max(height, width)
+    def __init__(self, name: str, network: nn.Module, graph: Graph, train: Images) -> None:
+        self.channels, height, width = train.shape
+        self.name, self.network, self.images, self.side = name, network, len(train), max(height, width)
         self.macs = cost(graph).macs
         names = [node.weights["weight"].rpartition(".")[0] for node in weighted(graph)]
         known = select(network, {"*": None}) if names else {}
         self.layers = [name for name in dict.fromkeys(names) if f"{name}.weight" in known]
+
+    @property
+    def convolutional(self) -> bool:
+        """Whether a layer is a two-dimensional convolution."""
+        return any(len(self.shape(layer)) == 4 for layer in self.layers)
 
     def targets(self, layers: Any, amount: Any, exclude_ends: bool = False) -> dict[str, Any]:
         """Pattern to amount for a method.

@@ -1,136 +1,146 @@
-"""What a recipe works on: the network's maker and the data, checked against each other before anything is trained."""
+"""What a recipe works on: the network and the data, checked against each other before anything is trained."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from paring.capture import outline
-from paring.data import Dataset, load
+from paring.data import Dataset, Listing, listing, load
 from paring.errors import ArgumentError
-from paring.parametrize import select
-from paring.recipes._settings import Settings
+from paring.graph import Graph
+from paring.training.input import Images, derived_seed
 
-#: How a network is named: in the zoo, or by a function that makes it.
-Network = str | Callable[[], nn.Module]
+#: A network: in the zoo, made by a function, or as it is.
+Network = str | Callable[[], nn.Module] | nn.Module
+#: Data: ``kind:where``, or a training set and a test set.
+Data = str | tuple[Dataset | Images, Dataset | Images]
 
 
 @dataclass(frozen=True)
-class Sets:
-    """Training set, and the images and labels that errors are over.
+class Inputs:
+    """A network with its data.
 
     Attributes:
+        name: of the network, for records.
+        network: built once, in eval mode, on the processor; the caller's own stays as it is.
+        outline: its graph without numbers.
         train: the training set.
-        images: prepared test images, float32 ``(N, C, H, W)``.
-        labels: int64 ``(N,)``.
-        title: what the test images are, in words.
+        test: the set that errors are over.
+        title: what that is, in words.
     """
 
-    train: Dataset
-    images: Tensor
-    labels: np.ndarray
+    name: str
+    network: nn.Module
+    outline: Graph
+    train: Images
+    test: Images
     title: str
 
 
-def open_sets(
-    data: str | tuple[Dataset, Dataset], network: Network, hold_out: int, arguments: Mapping[str, Any] | None
-) -> Sets:
-    """Load the data, or take what is loaded, and set ``hold_out`` training images aside as the test set if asked.
+def opened(
+    network: Network,
+    data: Data,
+    *,
+    name: str | None = None,
+    seed: int = 0,
+    hold_out: int = 0,
+    workers: int | None = None,
+    network_args: Mapping[str, Any] | None = None,
+    data_args: Mapping[str, Any] | None = None,
+) -> Inputs:
+    """Load the data, or take what is loaded; build the network once and trace it once.
 
     Raises:
-        ArgumentError: if so many cannot be held out.
+        ArgumentError: if the network does not take the images, does not answer with one number a class, or so many
+            images cannot be held out.
+        GraphError: if it holds an operator that a file cannot hold.
         DataError: as the loader does.
     """
-    train, test, title = open_data(data, network, hold_out, arguments)
-    images = torch.from_numpy(np.ascontiguousarray(test.prepared().transpose(0, 3, 1, 2)))
-    return Sets(train, images, test.labels, title)
-
-
-def open_data(
-    data: str | tuple[Dataset, Dataset], network: Network, hold_out: int, arguments: Mapping[str, Any] | None
-) -> tuple[Dataset, Dataset, str]:
-    """The same as two data sets, and what the second one is in words; errors as :func:`open_sets`."""
-    train, test = _loaded(data, network, arguments) if isinstance(data, str) else data
+    train, test = _named(data, network, workers, dict(data_args or {})) if isinstance(data, str) else map(_images, data)
     title = "test set"
     if hold_out:
         if not 0 < hold_out < len(train):
             raise ArgumentError("cannot hold out so many images", found=hold_out, expected=f"below {len(train)}")
         test, title = _part(train, slice(-hold_out, None)), f"last {hold_out:,} training images"
         train = _part(train, slice(0, -hold_out))
-    return train, test, f"{test.name.partition(':')[0]}, {title}"
+    title = f"{test.name.partition(':')[0]}, {title}"
+    built = _built(network, len(train.classes), derived_seed(seed, "weights"), dict(network_args or {}))
+    _check_answers(built, train)
+    graph = outline(built, train.shape)  # what cannot be written is refused here, not after the training
+    if isinstance(network, nn.Module):
+        called = type(network).__name__
+    else:
+        called = network if isinstance(network, str) else getattr(network, "__name__", "network")
+    return Inputs(name or called, built, graph, train, test, title)
 
 
-def _loaded(spec: str, network: Network, arguments: Mapping[str, Any] | None) -> tuple[Dataset, Dataset]:
-    extra = dict(arguments or {})
+def _images(data: Dataset | Images) -> Images:
+    return data if isinstance(data, Images) else Images(data)
+
+
+def _named(spec: str, network: Network, workers: int | None, extra: dict[str, Any]) -> tuple[Images, Images]:
+    """Both splits of a set by its name: in memory, or with ``workers`` streamed (plain pixels never are)."""
     if isinstance(network, str) and "preparation" not in extra:
         from paring import zoo
 
         card = zoo.card(network)
         extra = {"size": card.resolution, "channels": card.channels, **extra}
-    train = load(spec, "train", **extra)
-    return train, load(spec, "test", limit=extra.get("limit"), preparation=train.preparation)
+    limit, bad = extra.get("limit"), extra.get("on_bad_image", "stop")
+    if workers is None or (found := listing(spec, "train", limit=limit)).plain:
+        train = load(spec, "train", **extra)
+        test = load(spec, "test", limit=limit, preparation=train.preparation, on_bad_image=bad)
+        return Images(train), Images(test)
+    asked = {name: value for name, value in extra.items() if name not in ("limit", "preparation", "on_bad_image")}
+    preparation = extra.get("preparation") or found.preparation(**asked, on_bad_image=bad)
+    tests = listing(spec, "test", limit=limit)
+    return tuple(Images(one, preparation, workers=workers, on_bad_image=bad) for one in (found, tests))  # type: ignore[return-value]
 
 
-def _part(data: Dataset, rows: slice) -> Dataset:
-    return replace(data, images=data.images[rows], labels=data.labels[rows])
+def _part(data: Images, rows: slice) -> Images:
+    """Some of the images of a set."""
+    if data.listing is None:
+        return Images(replace(data.first, images=data.first.images[rows], labels=data.first.labels[rows]))
+    whole = data.listing
+    blocks = None if whole.blocks is None else whole.blocks[rows]
+    some: Listing = replace(whole, labels=whole.labels[rows], blocks=blocks, _numbers=whole._numbers[rows])
+    return Images(some, data.preparation, workers=data.workers, on_bad_image=data.on_bad_image)
 
 
-def maker(network: Network, data: Dataset, arguments: Mapping[str, Any] | None) -> Callable[[], nn.Module]:
-    """A function that makes the network for these classes, tried out on a blank image.
+def _built(network: Network, classes: int, seed: int, arguments: dict[str, Any]) -> nn.Module:
+    if isinstance(network, nn.Module):
+        return copy.deepcopy(network).to("cpu").eval()
+    torch.manual_seed(seed)
+    made = network() if callable(network) else _from_zoo(network, classes, seed, arguments)
+    return made.to("cpu").eval()
 
-    Raises:
-        ArgumentError: if the network cannot take the images or does not answer with one number a class.
-        GraphError: if it holds an operator that a file cannot hold.
-    """
-    make = _from_zoo(network, len(data.classes), dict(arguments or {})) if isinstance(network, str) else network
-    height, width, channels = data.preparation.shape
+
+def _from_zoo(name: str, classes: int, seed: int, arguments: dict[str, Any]) -> nn.Module:
+    from paring import zoo
+
+    if "num_classes" in arguments:
+        return zoo.create(name, **arguments)
+    try:
+        return zoo.create(name, **{**arguments, "num_classes": classes})
+    except ArgumentError as error:  # a network that knows only its own number of classes
+        if "num_classes" not in error.what:
+            raise
+        torch.manual_seed(seed)
+        return zoo.create(name, **arguments)
+
+
+def _check_answers(network: nn.Module, data: Images) -> None:
     try:
         with torch.no_grad():
-            shape = tuple(make().eval()(torch.zeros(1, channels, height, width)).shape)
+            shape = tuple(network(torch.zeros(1, *data.shape)).shape)
     except RuntimeError as error:
         raise ArgumentError("network cannot take these images", found=str(error).splitlines()[0]) from None
     if shape != (1, len(data.classes)):
         raise ArgumentError(
             "network and data disagree on the number of classes", found=shape[-1], expected=len(data.classes)
         )
-    outline(make(), (channels, height, width))  # what cannot be written is refused here, not after the training
-    return make
-
-
-def _from_zoo(name: str, classes: int, arguments: dict[str, Any]) -> Callable[[], nn.Module]:
-    from paring import zoo
-
-    if "num_classes" not in arguments:
-        try:
-            zoo.create(name, **{**arguments, "num_classes": classes})
-            arguments["num_classes"] = classes
-        except ArgumentError as error:  # a network that knows only its own number of classes
-            if "num_classes" not in error.what:
-                raise
-    return partial(zoo.create, name, **arguments)
-
-
-def check_targets(network: nn.Module, settings: Settings) -> None:
-    """Refuse, before any training, what would be refused in the middle.
-
-    Raises:
-        ArgumentError: naming the target.
-    """
-    if not 0 < settings.keep <= 1:
-        raise ArgumentError("invalid fraction of weights to keep", found=settings.keep, expected="above 0, up to 1")
-    if settings.rounds < 1:
-        raise ArgumentError("invalid number of pruning rounds", found=settings.rounds, expected="at least 1")
-    if not 0 <= settings.centroids <= 65535:
-        raise ArgumentError("invalid number of centroids", found=settings.centroids, expected="0 (none) to 65535")
-    for name, keep in select(network, settings.keep_layers).items():
-        if not 0 <= keep <= 1:
-            raise ArgumentError("invalid fraction of weights to keep", where=name, found=keep, expected="0 to 1")
-    for name, count in select(network, settings.centroid_layers).items():
-        if not 1 <= count <= 65535:
-            raise ArgumentError("invalid number of centroids", where=name, found=count, expected="1 to 65535")

@@ -14,6 +14,8 @@ from paring.recipes.steps._base import Step as Step
 from paring.recipes.steps._pruning import prune as prune
 from paring.recipes.steps._pruning import prune_gradually as prune_gradually
 from paring.recipes.steps._pruning import prune_n_m as prune_n_m
+from paring.recipes.steps._rounds import drop_idle as drop_idle
+from paring.recipes.steps._rounds import prune_in_rounds as prune_in_rounds
 from paring.recipes.steps._structure import binarize as binarize
 from paring.recipes.steps._structure import cut as cut
 from paring.recipes.steps._structure import cut_branches as cut_branches

@@ -8,17 +8,15 @@ from math import isfinite, prod
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from paring.capture import Rebuilt, outline
-from paring.data import Dataset
-from paring.errors import ArgumentError
 from paring.graph import LAYERS, Graph, Node, cost, fold_scale_shift
 from paring.methods import graph_with_forms
 from paring.parametrize import describe, forms
-from paring.training.input import Batch, derived_seed
+from paring.training import World
+from paring.training.input import Batch, Images, derived_seed
 from paring.training.loop import Clock
 
 #: Options that count steps of a training.
@@ -86,7 +84,9 @@ class State:
         seed: of the whole run; a step derives its own from it and its ``place``.
         folder: the step's own, for what it must keep to be resumed; made by who uses it.
         place: number and name of the step, unique in the run.
-        device: where it trains.
+        world: the processes that work together, this one among them; every one of them does every step.
+        precision: that trainings compute in: ``fp32``, ``bf16`` or ``fp16``.
+        tracker: one of Accelerate's trackers that trainings report to, or empty.
         hooks: called with its number before each step of a training, as the method in hand wants it.
         once: the same, for the next training alone.
         clock: makes the clock that says when a training's checkpoint is due.
@@ -96,24 +96,26 @@ class State:
 
     network: nn.Module
     original: nn.Module
-    train: Dataset
-    test: Dataset
+    train: Images
+    test: Images
     seed: int = 0
     folder: Path = Path()
     place: str = ""
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    world: World = field(default_factory=lambda: World(torch.device("cpu")))
+    precision: str = "fp32"
+    tracker: str = ""
     hooks: list[Callable[[int], object]] = field(default_factory=list)
     once: list[Callable[[int], object]] = field(default_factory=list)
     clock: Callable[[], Clock] = Clock
     log: Callable[[str], None] = print
     progress: bool = True
     _graph: Graph | None = None
+    _outline: Graph | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """``(C, H, W)`` of an image."""
-        height, width, channels = self.train.preparation.shape
-        return channels, height, width
+        return self.train.shape
 
     def step_seed(self) -> int:
         """A seed of this step's own, below 2**31."""
@@ -130,20 +132,15 @@ class State:
         if network is not None and network is not self.network:
             self.network, self.hooks, self.once = network, [], []
         self.network.eval()
-        self._graph = graph
+        self._graph, self._outline = graph, None
 
     def calibration(self, count: int) -> Batch:
         """``count`` training images, evenly spaced, prepared ``(N, C, H, W)``, with their labels.
 
         Raises:
-            ArgumentError: if the count cannot be.
+            ArgumentError: if the count is below 1.
         """
-        if count < 1:
-            raise ArgumentError("invalid number of calibration images", found=count, expected="1 or more")
-        rows = np.unique(np.linspace(0, len(self.train) - 1, min(count, len(self.train))).astype(np.int64))
-        some = replace(self.train, images=self.train.images[rows], labels=self.train.labels[rows])
-        images = torch.from_numpy(np.ascontiguousarray(some.prepared().transpose(0, 3, 1, 2)))
-        return Batch(images, torch.from_numpy(some.labels.astype(np.int64)), torch.from_numpy(rows))
+        return self.train.some(count)
 
     def measured(self) -> tuple[int, int, int]:
         """Multiply-accumulates, weights and non-zero weights of the network in hand; biases are not counted."""
@@ -151,7 +148,7 @@ class State:
             graph = self.graph()
             values = {node.weights["weight"]: graph.weights[node.weights["weight"]] for node in weighted(graph)}
             return cost(graph).macs, sum(v.size for v in values.values()), sum(v.nonzeros for v in values.values())
-        graph = outline(self.network, self.shape)
+        graph = self._outline = self._outline or outline(self.network, self.shape)
         sizes = {name: prod(graph.weights[name].shape) for name in (n.weights["weight"] for n in weighted(graph))}
         nonzeros = sum(_nonzeros(self.network, name, size) for name, size in sizes.items())
         return cost(graph).macs, sum(sizes.values()), nonzeros

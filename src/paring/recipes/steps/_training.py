@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
+import torch
 from torch import nn
 
-from paring.data import Dataset
 from paring.distillation import distill
 from paring.recipes.steps._base import Change, State, Step
-from paring.training import Settings, World
-from paring.training.input import Batches
+from paring.training import Settings
+from paring.training.input import Source
 from paring.training.loop import Checkpoints, Outcome, run
 
 #: How a network without weights is trained where nothing else is said.
@@ -29,7 +29,20 @@ def train(**settings: Any) -> Step:
     return Step("train", options, _train)
 
 
-def tune(
+def tune(*, name: str = "tune", **settings: Any) -> Step:
+    """Train the network in hand, whatever forms it has, by the labels and by the float network's answers.
+
+    Args:
+        name: of the step.
+        settings: see :func:`tuning_options`.
+
+    Raises:
+        ArgumentError: on an unknown setting or one that cannot be.
+    """
+    return Step(name, tuning_options(**settings), _tune)
+
+
+def tuning_options(
     *,
     epochs: int,
     lr: float = 5e-4,
@@ -40,15 +53,15 @@ def tune(
     hard_weight: float = 0.5,
     temperature: float = 2.0,
     **settings: Any,
-) -> Step:
-    """Train the network in hand, whatever forms it has, by the labels and by the float network's answers.
+) -> dict[str, Any]:
+    """The options of a training between methods.
 
     Args:
         epochs: passes over the training images.
         lr: learning rate at the beginning.
         optimizer: and the next three as in :class:`paring.training.Settings`.
         schedule: of the rate.
-        batch: images per step; less where there are not so many.
+        batch: images per step, all processes together; less where there are not so many.
         augment: augmentation of the training images.
         hard_weight: share of the labels in the loss, 0..1; 1 asks no teacher. See :func:`paring.distillation.distill`.
         temperature: of the teacher's answers.
@@ -67,67 +80,81 @@ def tune(
         **settings,
     }
     Settings().changed(**options).check()
-    return Step("tune", {**options, "hard_weight": hard_weight, "temperature": temperature}, _tune)
+    return {**options, "hard_weight": hard_weight, "temperature": temperature}
+
+
+class Hook(Protocol):
+    """What acts on the network before each step of one training."""
+
+    def begin(self, optimizer: torch.optim.Optimizer, steps: int) -> None:
+        """Called once, with the optimizer and the number of steps in the whole training."""
+
+    def __call__(self, step: int) -> None:
+        """Called with the step's number, from 0."""
 
 
 def _train(state: State, options: Mapping[str, Any]) -> Change:
     settings = _settings(state, options)
-    outcome = run(state.network, _batches(state.train, settings), settings, **_common(state))
+    outcome = run(state.network, _batches(state, settings), settings, **_common(state))
     return _done(state, outcome, settings)
 
 
 def _tune(state: State, options: Mapping[str, Any]) -> Change:
+    return trained(state, options)
+
+
+def trained(state: State, options: Mapping[str, Any], hook: Hook | None = None) -> Change:
+    """Train the network in hand with :func:`tuning_options`; ``hook`` acts before each step."""
     rest = {name: value for name, value in options.items() if name not in ("hard_weight", "temperature")}
     settings, hard = _settings(state, rest), float(options["hard_weight"])
-    batches = _batches(state.train, settings)
+    batches, common = _batches(state, settings), _common(state, hook)
     if hard == 1:
-        outcome = run(state.network, batches, settings, **_common(state))
+        outcome = run(state.network, batches, settings, **common)
     else:
-        teacher: nn.Module = state.original.to(state.device)
+        teacher: nn.Module = state.original.to(state.world.device)
         outcome = distill(
             state.network,
             batches,
             settings,
             [teacher],
-            state.train,
+            state.train.first,
             hard_weight=hard,
             temperature=options["temperature"],
-            **_common(state),
+            **common,
         )
     return _done(state, outcome, settings)
 
 
 def _settings(state: State, options: Mapping[str, Any]) -> Settings:
-    settings = Settings().changed(**options, seed=state.step_seed())
+    settings = Settings().changed(**{"precision": state.precision, **options}, seed=state.step_seed())
     return settings.changed(batch=min(settings.batch, len(state.train)))
 
 
-def _batches(data: Dataset, settings: Settings) -> Batches:
-    return Batches(
-        data.images,
-        data.labels,
-        mean=data.preparation.mean,
-        std=data.preparation.std,
+def _batches(state: State, settings: Settings) -> Source:
+    return state.train.batches(
         size=settings.batch,
         seed=settings.seed,
         augment=settings.augment,
         channels_last=settings.channels_last,
+        device=state.world.device,
     )
 
 
-def _common(state: State) -> dict[str, Any]:
+def _common(state: State, hook: Hook | None = None) -> dict[str, Any]:
     """What every training of a recipe is given: it goes on from its folder's newest checkpoint, if there is one."""
 
     def before(number: int) -> None:
-        for hook in (*state.hooks, *state.once):
-            hook(number)
+        for one in (*state.hooks, *state.once, *((hook,) if hook else ())):
+            one(number)
 
     return {
         "folder": state.folder,
         "classes": len(state.train.classes),
         "resume": bool(Checkpoints(state.folder).paths()),
+        "before_training": hook.begin if hook else None,
         "before_step": before,
-        "world": World(state.device),
+        "world": state.world,
+        "tracker": state.tracker,
         "keep": 1,
         "clock": state.clock(),
         "title": state.place,

@@ -6,7 +6,8 @@ from paring.training.input._batches import Source as Source
 from paring.training.input._batches import derived_seed as derived_seed
 from paring.training.input._batches import generator as generator
 from paring.training.input._batches import sliced as sliced
+from paring.training.input._images import Images as Images
 from paring.training.input._mixup import Mixup as Mixup
 from paring.training.input._source import source as source
+from paring.training.input._stream import ImageStream as ImageStream
 from paring.training.input._stream import InOrder as InOrder
-from paring.training.input._stream import Stream as Stream

@@ -33,7 +33,7 @@ _TASK_BYTES = 4 << 20
 _SEARCH = 1000
 
 
-class Job(NamedTuple):
+class DecodeJob(NamedTuple):
     """One batch to be decoded.
 
     Attributes:
@@ -105,7 +105,7 @@ class Decoders:
         return {self.listing.place(position): reason for position, reason in sorted(self.bad.items())}
 
     def run(
-        self, jobs: Iterable[Job], ahead: int, first: int | None = None
+        self, jobs: Iterable[DecodeJob], ahead: int, first: int | None = None
     ) -> Iterator[tuple[int, Tensor, np.ndarray]]:
         """Decode.
 
@@ -121,7 +121,7 @@ class Decoders:
             DataError: naming the image, if one is damaged.
             TrainingError: if a decoding process dies.
         """
-        free, sent = deque(range(self.slots)), deque[tuple[Job, slice, int]]()
+        free, sent = deque(range(self.slots)), deque[tuple[DecodeJob, slice, int]]()
         fetched = self._fetched(iter(jobs), ahead, first or ahead)
         self._tasks.iterator = tasks = self._cut_up(fetched, free, sent)
         self._turn += 1
@@ -147,7 +147,7 @@ class Decoders:
             fetched.close()
 
     def _collected(
-        self, results: Iterator[Bad], free: deque[int], sent: deque[tuple[Job, slice, int]]
+        self, results: Iterator[Bad], free: deque[int], sent: deque[tuple[DecodeJob, slice, int]]
     ) -> Iterator[tuple[int, Tensor, np.ndarray]]:
         assert self.memory is not None
         images, positions, turn = torch.empty(0), np.empty(0), self._turn
@@ -195,9 +195,9 @@ class Decoders:
 
     def _cut_up(
         self,
-        fetched: Iterator[tuple[Job, list[bytes | Path]]],
+        fetched: Iterator[tuple[DecodeJob, list[bytes | Path]]],
         free: deque[int],
-        sent: deque[tuple[Job, slice, int]],
+        sent: deque[tuple[DecodeJob, slice, int]],
     ) -> Generator[Task, None, None]:
         """Jobs as tasks, each with a free slot."""
         for job, items in fetched:
@@ -208,11 +208,11 @@ class Decoders:
                 yield Task(slot, items[some], None if job.drawn is None else job.drawn[some].numpy())
 
     def _fetched(
-        self, jobs: Iterator[Job], ahead: int, first: int
-    ) -> Generator[tuple[Job, list[bytes | Path]], None, None]:
+        self, jobs: Iterator[DecodeJob], ahead: int, first: int
+    ) -> Generator[tuple[DecodeJob, list[bytes | Path]], None, None]:
         """Jobs with their encoded images, lots of ``ahead`` jobs, one lot being read while another is used."""
 
-        def read(lot: list[Job]) -> list[bytes | Path]:
+        def read(lot: list[DecodeJob]) -> list[bytes | Path]:
             with self._lock:
                 return list(self.listing.fetch(np.concatenate([job.positions for job in lot])))
 

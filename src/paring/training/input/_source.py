@@ -10,7 +10,7 @@ from paring.errors import ArgumentError
 from paring.image import Preparation
 from paring.training.augment import Augmentation, augmentation
 from paring.training.input._batches import Batches
-from paring.training.input._stream import WINDOW, Stream
+from paring.training.input._stream import WINDOW, ImageStream
 
 #: Most bytes of 8-bit images that are kept in memory unless told otherwise.
 MEMORY = 2 << 30
@@ -37,7 +37,7 @@ def source(
     channels_last: bool = False,
     rank: int = 0,
     world: int = 1,
-) -> Batches | Stream:
+) -> Batches | ImageStream:
     """Training batches of a data set by its name, by the way that suits its size.
 
     It is decoded into memory once if it takes at most ``memory`` bytes there, and streamed if it takes more. It is
@@ -86,7 +86,7 @@ def source(
     if not found.plain:
         likely = preparation or found.preparation(**asked, on_bad_image=on_bad_image)
         if streams(found, likely, steps, memory) if streaming is None else streaming:
-            return Stream(
+            return ImageStream(
                 found, likely, size=batch, workers=workers, window=window, on_bad_image=on_bad_image, **common
             )  # type: ignore[arg-type]
     elif streaming:

@@ -16,7 +16,7 @@ from paring.training.augment import Augmentation, augmentation
 from paring.training.augment._spec import finish, rows
 from paring.training.input._batches import Batch, _part, generator, moved
 from paring.training.input._buffers import Buffers
-from paring.training.input._decoders import Decoders, Job
+from paring.training.input._decoders import DecodeJob, Decoders
 
 #: Images that are shuffled among each other where a set is stored in blocks.
 WINDOW = 2048
@@ -24,7 +24,7 @@ WINDOW = 2048
 _LOT = 512
 
 
-class Stream:
+class ImageStream:
     """An image set of any size on disk, decoded as it is needed, in shuffled, augmented, prepared batches.
 
     The same images in the same order with the same augmentation for any number of workers and processes: everything
@@ -93,7 +93,7 @@ class Stream:
         share = self.part.stop - self.part.start
         self.decoders = Decoders(self.listing, self.preparation, self.augment.cut, size=share, **self._options)  # type: ignore[arg-type]
 
-    def sliced(self, rank: int, world: int) -> Stream:
+    def sliced(self, rank: int, world: int) -> ImageStream:
         """The share of one process of the same batches, with decoding processes of its own.
 
         Raises:
@@ -135,14 +135,14 @@ class Stream:
         """End the decoding processes; another epoch starts new ones. They also end with this object."""
         self.decoders.close()
 
-    def _jobs(self, epoch: int, start: int) -> Iterator[Job]:
+    def _jobs(self, epoch: int, start: int) -> Iterator[DecodeJob]:
         picked = self.order(epoch).numpy()
         for step in range(start, len(self)):
             batch, drawn = picked[step * self.size : (step + 1) * self.size], None
             if self.augment.cut:
                 source = generator(self.seed, epoch, step, "cut")
                 drawn = self.augment.cut.draw(self.size, self._shape, source)[0][self.part]  # type: ignore[attr-defined]
-            yield Job(step, batch[self.part], drawn)
+            yield DecodeJob(step, batch[self.part], drawn)
 
     @property
     def _shape(self) -> tuple[int, int, int]:
@@ -194,7 +194,7 @@ class InOrder:
 
     @property
     def bad(self) -> dict[str, str]:
-        """As :attr:`Stream.bad`."""
+        """As :attr:`ImageStream.bad`."""
         return self.decoders.named()
 
     def __len__(self) -> int:
@@ -202,14 +202,18 @@ class InOrder:
         return -(-(self.last - self.first) // self.size)
 
     def __iter__(self) -> Iterator[Batch]:
-        starts = range(self.first, self.last, self.size)
-        jobs = (Job(start, np.arange(start, min(start + self.size, self.last)), None) for start in starts)
+        return self.at(np.arange(self.first, self.last))
+
+    def at(self, positions: np.ndarray) -> Iterator[Batch]:
+        """The images at these places of the set, int64 ``(n,)`` ascending, instead of the share."""
+        starts = range(0, len(positions), self.size)
+        jobs = (DecodeJob(start, positions[start : start + self.size], None) for start in starts)
         try:
-            for _, images, positions in self.decoders.run(jobs, max(_LOT // self.size, 1)):
-                images, positions = images[torch.from_numpy(positions >= 0)], positions[positions >= 0]
-                labels = self.listing.labels[positions]
+            for _, images, found in self.decoders.run(jobs, max(_LOT // self.size, 1)):
+                images, found = images[torch.from_numpy(found >= 0)], found[found >= 0]
+                labels = self.listing.labels[found]
                 prepared = finish(images.permute(0, 3, 1, 2), *normal(self.preparation, images.device))
-                yield Batch(prepared, torch.from_numpy(labels), torch.from_numpy(positions))
+                yield Batch(prepared, torch.from_numpy(labels), torch.from_numpy(found))
         finally:
             self.decoders.close()
 

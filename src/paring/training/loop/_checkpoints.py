@@ -47,6 +47,11 @@ class Checkpoints:
         for path in [*self.paths()[self.keep :], *self.folder.glob(".step-*.tmp")]:  # a kill leaves the latter
             path.unlink(missing_ok=True)
 
+    def forget(self) -> None:
+        """Delete them all."""
+        for path in self.paths():
+            path.unlink(missing_ok=True)
+
     def newest(self, log: Callable[[str], None]) -> tuple[Path, dict[str, Tensor], dict[str, Any]] | None:
         """The newest one that can be read; ``None`` if there is none at all.
 

@@ -41,7 +41,7 @@ class Position:
     seconds: float = 0.0
 
 
-class Step(NamedTuple):
+class StepInfo(NamedTuple):
     """What a step came to, for those who watch.
 
     Attributes:
@@ -73,7 +73,7 @@ def fit(
     before_step: Callable[[int], None] | None = None,
     after_step: Callable[[int], None] | None = None,
     after_epoch: Callable[[Position], None] | None = None,
-    watch: Callable[[Step], None] | None = None,
+    watch: Callable[[StepInfo], None] | None = None,
     position: Position | None = None,
     until: int | None = None,
     save: Callable[[Position], None] | None = None,
@@ -148,7 +148,7 @@ def fit(
                 if complete:
                     position.last_loss = position.loss / position.step
                     position.epoch, position.step, position.loss = position.epoch + 1, 0, 0.0
-                step = Step(number - 1, value, optimizer.param_groups[0]["lr"], images, seconds)
+                step = StepInfo(number - 1, value, optimizer.param_groups[0]["lr"], images, seconds)
                 if watch:
                     watch(step)
                 bar.update(position, step)

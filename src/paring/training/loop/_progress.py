@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from paring.training.loop._fit import Position, Step
+    from paring.training.loop._fit import Position, StepInfo
 
 
 class Progress:
@@ -53,7 +53,7 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
 
-    def update(self, position: Position, step: Step) -> None:
+    def update(self, position: Position, step: StepInfo) -> None:
         """Say what ``step`` came to; drawn a few times a second at most."""
         if self._bar is not None and time.monotonic() - self._drawn >= 0.2:
             self.advance(step.number + 1, self.state(position, step))
@@ -64,7 +64,7 @@ class Progress:
             self._drawn = time.monotonic()
             self._bar.update(self._task, completed=done, state=state)
 
-    def state(self, position: Position, step: Step) -> str:
+    def state(self, position: Position, step: StepInfo) -> str:
         """Epoch, step, loss, images a second and the last score, in a few words."""
         loss = position.loss / position.step if position.step else position.last_loss
         epoch = f"{position.epoch + (position.step > 0)}" + (f"/{self.epochs}" if self.epochs else "")

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
-from paring.errors import ArgumentError, CheckpointError, ParingError
+from paring.errors import ArgumentError, CheckpointError
 from paring.record import Training
 from paring.training._distributed import World, join, together
 from paring.training._evaluate import Evaluate
@@ -20,9 +21,12 @@ from paring.training.loop._checkpoint import Clock, differences
 from paring.training.loop._checkpoints import Checkpoints
 from paring.training.loop._fit import Position, fit
 from paring.training.loop._progress import Progress
-from paring.training.loop._trainer import Engine
+from paring.training.loop._trainer import Trainer
 from paring.training.loop._watch import Watcher
 from paring.training.optim import Loss, cross_entropy, synchronized
+
+#: What to do about a folder that is in use.
+EARLIER = "Go on with it (resume=True, --resume), do it anew (overwrite=True, --overwrite) or name another folder"
 
 
 @dataclass
@@ -52,9 +56,11 @@ def run(
     evaluate: Evaluate | None = None,
     classes: int = 0,
     resume: bool = False,
+    overwrite: bool = False,
     until: int | None = None,
     identity: Mapping[str, Any] | None = None,
     about: Mapping[str, Any] | None = None,
+    before_training: Callable[[torch.optim.Optimizer, int], None] | None = None,
     before_step: Callable[[int], None] | None = None,
     after_step: Callable[[int], None] | None = None,
     world: World | None = None,
@@ -87,10 +93,12 @@ def run(
         evaluate: scores the network after each epoch; see :func:`evaluator`.
         classes: how many, for mixup.
         resume: go on from the newest checkpoint in ``folder``; from the beginning if there is none.
+        overwrite: forget an earlier run in ``folder`` and begin anew.
         until: stop after so many epochs in all, with the schedule meant for ``settings.epochs``; ``resume`` goes on.
         identity: what else the result depends on (network, data, teacher), JSON values; a checkpoint made under
             another identity or other settings is refused.
         about: what the record says beside that, JSON values: ``network``, ``data``, ``command``.
+        before_training: called once with the optimizer, as it was left, and the number of steps in the whole training.
         before_step: called with the step's number from 0.
         after_step: called with the same number after the optimizer's step.
         world: where this process computes, and with whom; found out by :func:`join` if not given.
@@ -123,29 +131,32 @@ def run(
     source = _shared(source, settings, classes, world)
     every = {**settings.to_json(), **(identity or {})}
     checkpoints = Checkpoints(folder, keep)
-    found = _found(checkpoints, world, every, resume, log)
-    engine = Engine(network, loss or cross_entropy(settings.smoothing), settings, world, found)
-    position, history = engine.position, list(found[2]["history"]) if found else []
+    found = _found(checkpoints, world, every, resume, overwrite, log)
+    trainer = Trainer(network, loss or cross_entropy(settings.smoothing), settings, world, found)
+    position, history = trainer.position, list(found[2]["history"]) if found else []
     steps, per_epoch = settings.steps or settings.epochs * len(source), max(len(source), 1)
     epochs = -(-steps // per_epoch)
     bar = Progress(title, steps, progress and world.main, epochs)
     record = Training(title=title, settings=every, about=dict(about or {}), history=history, processes=world.size)
-    watcher = Watcher(folder, world, record, per_epoch, log_every, bar, evaluate, engine.ema, network)
+    watcher = Watcher(folder, world, record, per_epoch, log_every, bar, evaluate, trainer.ema, network)
+
+    if before_training:
+        before_training(trainer.optimizer, steps)
 
     def done(at: Position) -> int:
         return at.epoch * per_epoch + at.step
 
     def save(at: Position) -> None:
-        engine.check(f"{title}, step {done(at)}")
+        trainer.check(f"{title}, step {done(at)}")
         if world.main:
-            tensors, words = engine.state(at)
+            tensors, words = trainer.state(at)
             checkpoints.write(done(at), tensors, {**words, "settings": every, "history": history})
 
     def after(number: int) -> None:
         if after_step:
             after_step(number)
-        if engine.ema:
-            engine.ema.update(network, number)
+        if trainer.ema:
+            trainer.ema.update(network, number)
 
     with ExitStack() as stack:
         stack.enter_context(together(world, lambda: f"{title}, step {done(position)}"))
@@ -155,11 +166,11 @@ def run(
         fit(
             network,
             source,
-            engine.optimizer,
+            trainer.optimizer,
             epochs=epochs,
             steps=steps,
             schedule=settings.factor(per_epoch),
-            stepper=engine.stepper,
+            stepper=trainer.stepper,
             before_step=before_step,
             after_step=after,
             after_epoch=watcher.epoch,
@@ -173,7 +184,7 @@ def run(
         )
         save(position)
         watcher.finish(done(position) == steps)
-    engine.finish()
+    trainer.finish()
     return Outcome(position, done(position), watcher.score, history)
 
 
@@ -187,27 +198,27 @@ def _shared(source: Source, settings: Settings, classes: int, world: World) -> S
 
 
 def _found(
-    checkpoints: Checkpoints, world: World, settings: Mapping[str, Any], resume: bool, log: Callable[[str], None]
+    checkpoints: Checkpoints,
+    world: World,
+    settings: Mapping[str, Any],
+    resume: bool,
+    overwrite: bool,
+    log: Callable[[str], None],
 ) -> Any:
     """The checkpoint to go on from, read by the first process and given to all; ``None`` to begin anew."""
-    found, trouble = None, None
-    if world.main:
-        try:
-            found = _read(checkpoints, settings, resume, log)
-        except ParingError as error:
-            trouble = error
-    found, trouble = world.shared((found, trouble))
-    if trouble is not None:
-        raise trouble
-    return found
+
+    def read() -> Any:
+        if overwrite and world.main:
+            checkpoints.forget()
+        return _read(checkpoints, settings, resume, log) if world.main else None
+
+    return world.shared(world.agreed(read))
 
 
 def _read(checkpoints: Checkpoints, settings: Mapping[str, Any], resume: bool, log: Callable[[str], None]) -> Any:
     if not resume:
         if checkpoints.paths():
-            raise ArgumentError(
-                "folder holds an earlier run", where=checkpoints.folder, fix="Resume it, or name another folder"
-            )
+            raise ArgumentError("folder holds an earlier run", where=checkpoints.folder, fix=EARLIER)
         return None
     found = checkpoints.newest(log)
     if found is None:

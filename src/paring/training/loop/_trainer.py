@@ -19,7 +19,7 @@ from paring.training.loop._step import Stepper
 from paring.training.optim import EMA, Loss, optimizer
 
 
-class Engine:
+class Trainer:
     """A network with its loss, optimizer, step and average.
 
     Args:

@@ -13,7 +13,7 @@ from paring.record import Training
 from paring.training._distributed import World
 from paring.training._evaluate import Evaluate
 from paring.training.loop._checkpoint import write_atomic
-from paring.training.loop._fit import Position, Step
+from paring.training.loop._fit import Position, StepInfo
 from paring.training.loop._log import Log, Tracker
 from paring.training.loop._progress import Progress
 from paring.training.optim import EMA
@@ -41,7 +41,7 @@ class Watcher:
         self.log_every, self.bar, self.evaluate, self.ema, self.network = log_every, bar, evaluate, ema, network
         self.log = Log(folder / LOG if world.main else None)
         self.score: dict[str, float] = {}
-        self.last: Step | None = None
+        self.last: StepInfo | None = None
         self.tracker: Tracker | None = None
 
     def open(self, done: int, tracker: str) -> None:
@@ -57,7 +57,7 @@ class Watcher:
             self._write()
         self.tracker = Tracker(tracker, self.world, self.record.settings)
 
-    def step(self, step: Step) -> None:
+    def step(self, step: StepInfo) -> None:
         """One step is done."""
         self.last = step
         done = step.number + 1

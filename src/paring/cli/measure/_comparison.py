@@ -18,10 +18,11 @@ from paring.errors import ParingError
 if TYPE_CHECKING:
     from torch import nn
 
-    from paring.data import Dataset
+    from paring.container import Contents, Inspection
     from paring.record import Record
     from paring.report import Accuracy
     from paring.runtime import Model
+    from paring.training.input import Images
 
 #: Largest difference between a score of the engine and of torch, relative to the largest score, that is rounding.
 TOLERANCE = 1e-3
@@ -32,7 +33,7 @@ LEEWAY = 0.01
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Comparison:
     """A `.pare` file beside the float network it came from.
 
     Attributes:
@@ -133,8 +134,8 @@ class Outcome:
 
 
 def judge(
-    file: Path, record: Record, network: nn.Module, test: Dataset, threads: int, *, time: bool = True
-) -> tuple[Outcome, Model]:
+    file: Path, record: Record, network: nn.Module, test: Images, threads: int, *, time: bool = True
+) -> tuple[Comparison, Model, Contents]:
     """Measure a file that a recipe has just written.
 
     Args:
@@ -146,7 +147,7 @@ def judge(
         time: measure latencies.
 
     Returns:
-        what was measured, and the file's model.
+        what was measured, the file's model, and what the file holds, which is decoded once.
 
     Raises:
         ParingError: if engine and torch do not agree about the file's network; that is a fault in Paring.
@@ -154,48 +155,52 @@ def judge(
     from paring import container, runtime
     from paring.capture import rebuild
 
-    model = runtime.load(file, threads=threads)
+    contents = container.read(file)
+    graph = contents.graph
+    model = runtime.Model(contents, threads=threads)
     mine = score(model, test, 64, "engine")
-    graph = container.read(file).graph
     theirs = score(in_torch(rebuild(graph).eval()), test, 64, "torch")
     difference = float(np.abs(mine.scores - theirs.scores).max())
     same = int(np.count_nonzero(mine.predicted == theirs.predicted))
     scale = max(1.0, float(np.abs(theirs.scores).max()))
     jumping = any(node.op in JUMPS for node in graph.nodes) and np.isfinite(difference)
-    alike = jumping and len(test) - same <= max(1, LEEWAY * len(test))
+    images = len(mine.labels)
+    alike = jumping and images - same <= max(1, LEEWAY * images)
     if not (difference <= TOLERANCE * scale or alike):
         raise ParingError(
             "engine and torch disagree about the file",
             where=file,
-            found=f"scores differ by up to {difference:.3g}, {len(test) - same} classes of {len(test)}",
+            found=f"scores differ by up to {difference:.3g}, {images - same} classes of {images}",
             expected=f"at most {TOLERANCE * scale:.3g}",
             fix="Please report this with the file",
         )
     before = after = None
     if time:
-        image = test.prepared(0, 1)
+        image = test.first.prepared(0, 1)
         programs: dict[str, Answer] = {"torch": in_torch(network), "engine": model}
         latencies = _measure.alternate({name: partial(ask, image) for name, ask in programs.items()}, seconds=1.0)
         before, after = latencies["torch"], latencies["engine"]
-    outcome = Outcome(
+    outcome = Comparison(
         file=file,
         float_bytes=record.float_bytes,
         bytes=file.stat().st_size,
         error_before=record.baseline_error if record.baseline_error is not None else float("nan"),
         error=mine.error,
         data=f"{test.name} {test.split}",
-        images=len(test),
+        images=images,
         same=same,
         difference=difference,
         before=before,
         after=after,
         threads=threads,
     )
-    return outcome, model
+    return outcome, model, contents
 
 
-def write_report(page: Path, outcome: Outcome, model: Model, record: Record, run: Path) -> None:
-    """The page about a file whose outcome was just measured."""
+def write_report(
+    page: Path, outcome: Comparison, model: Model, record: Record, run: Path, opened: tuple[Contents, Inspection]
+) -> None:
+    """The page about a file that was just measured and is ``opened``: its contents, and where its bytes are."""
     from paring.report import write
 
     timings = []
@@ -212,4 +217,5 @@ def write_report(page: Path, outcome: Outcome, model: Model, record: Record, run
         timings=timings,
         profile=profile,
         profile_source=source,
+        opened=opened,
     )
