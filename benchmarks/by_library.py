@@ -114,7 +114,7 @@ def augment(repeats: int) -> Rows:
                 "torchvision v2, image by image",
                 128 / seconds,
                 same_halves(lambda x: torch.stack([each(i) for i in x]), images),
-            )  # noqa: B023
+            )
 
 
 def crops(repeats: int) -> Rows:
@@ -207,14 +207,14 @@ def kmeans(repeats: int) -> Rows:
             "ours (proven_kmeans)",
             cost(proven_kmeans(values, k).centroids),
             best(lambda: proven_kmeans(values, k), 1),
-        )  # noqa: B023
+        )
         if kmeans1d:
             yield (
                 name,
                 "kmeans1d",
                 cost(kmeans1d.cluster(values, k).centroids),
                 best(lambda: kmeans1d.cluster(values, k), 1),
-            )  # noqa: B023
+            )
         if faiss:
 
             def theirs() -> Any:

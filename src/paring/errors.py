@@ -6,8 +6,20 @@ expected and what to do about it. The command line prints the message alone and 
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from typing import Any
+
+#: Control characters but line breaks and tabs, surrogates, and what turns the direction of the text after it around.
+UNPRINTABLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufffe\uffff]"
+)
+
+
+def visible(text: str) -> str:
+    """Text of strangers for a terminal or a log: what would move the cursor, change colors or turn the direction of the
+    text around is shown as its Python escape (``\\x1b``); line breaks and tabs stay."""
+    return UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 class ParingError(Exception):
@@ -43,7 +55,7 @@ class ParingError(Exception):
         if expected is not None:
             parts.append(f"expected {expected}")
         text = "; ".join(parts)
-        super().__init__(f"{text}. {fix}." if fix else f"{text}.")
+        super().__init__(visible(f"{text}. {fix}." if fix else f"{text}."))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Made anew of its parts where a process hands it to another; of its message it would end in two full stops."""

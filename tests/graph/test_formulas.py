@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from paring.errors import ArgumentError
 from paring.forms import Dense
 from paring.graph import Graph, Node, cost, formulas
 
@@ -74,6 +75,16 @@ def test_units_against_the_cost_model():
     assert formulas.inverted_residual_macs(24, 24, 6, 56) == counted(
         56, 24, (144, one, 1), (144, three, 144), (24, one, 1)
     )
+
+
+@pytest.mark.parametrize("wrong", [(10, 10, 1, 3), (12, 10, 1, 4), (12, 12, 1, 0)])
+def test_groups_that_do_not_divide_are_refused(wrong):
+    for formula in (formulas.resnext_unit_macs, formulas.shufflenet_unit_macs):
+        with pytest.raises(ArgumentError, match="groups do not divide"):
+            formula(*wrong)
+    with pytest.raises(ArgumentError, match="3 groups of 10 and 12 channels"):
+        formulas.shufflenet_unit_macs(10, 12, 1, 3)
+    assert formulas.resnext_unit_macs(10, 12, 1, 3) == 2 * 10 * 12 + 9 * 12 * 12 // 3
 
 
 def test_factorizations_against_the_cost_model():

@@ -6,16 +6,15 @@ import html
 import re
 from math import floor, log10
 
-# Not valid in HTML (control characters) or in UTF-8 (surrogates), or able to turn the numbers after a name around
-# (direction embeddings, overrides and isolates).
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069\ufffe\uffff]")
+from paring.errors import UNPRINTABLE
+
 #: Between a number and its unit, so that they stay on one line.
 _GAP = "\u00a0"
 
 
 def text(value: object) -> str:
     """``value`` escaped for character data and for quoted attributes; unprintable characters become U+FFFD."""
-    return html.escape(_UNPRINTABLE.sub("\ufffd", str(value)), quote=True)
+    return html.escape(UNPRINTABLE.sub("\ufffd", str(value)), quote=True)
 
 
 def name(value: object) -> str:

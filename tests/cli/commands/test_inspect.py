@@ -1,8 +1,12 @@
 import json
+from dataclasses import replace
 
 import pytest
 
+from paring.container import Contents, write
 from paring.forms import FORMS
+from paring.graph import Graph
+from tests.cli.examples import digits, small_contents
 
 
 def test_rows_add_up_to_the_file(paring, pare):
@@ -56,3 +60,24 @@ def test_missing_file_and_missing_argument(paring, tmp_path):
     code, out, err = paring("inspect")
     assert (code, out) == (2, "")
     assert "Try: paring inspect --help" in err
+
+
+def test_no_word_of_a_file_reaches_the_terminal_as_a_command(paring, tmp_path):
+    """Names of weights and classes and the provenance of a stranger's file."""
+    pil = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
+    pil.fromarray(digits(1, 9)[0][0]).save(tmp_path / "a.png")
+    evil = "\x1b]0;owned\x07\x9b2J\u202e\nfake row"
+    made = small_contents()
+    graph = made.graph
+    names = {name: f"{name}{evil}" for name in graph.weights}
+    nodes = [replace(node, weights={role: names[name] for role, name in node.weights.items()}) for node in graph.nodes]
+    weights = {names[name]: form for name, form in graph.weights.items()}
+    evil_graph = Graph(dict(graph.inputs), nodes, graph.outputs, weights)
+    classes = tuple(f"{name}{evil}" for name in made.classes)
+    write(tmp_path / "evil.pare", Contents(evil_graph, made.preparation, classes, {f"by{evil}": evil}))
+    for words in (["inspect", tmp_path / "evil.pare"], ["run", tmp_path / "evil.pare", tmp_path / "a.png"]):
+        code, out, err = paring(*words)
+        assert code == 0
+        assert not set("\x1b\x07\x9b\u202e") & set(out + err)
+        assert "\\x1b]0;owned" in out
+        assert not [line for line in out.splitlines() if line.startswith("fake row")]

@@ -13,6 +13,8 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from paring.errors import visible
+
 #: Most damaged images that are named.
 _NAMED = 10
 #: Progress, notes and errors. Never wrapped when it is no terminal, so that scripts can read lines.
@@ -21,12 +23,12 @@ errors = Console(stderr=True, soft_wrap=not sys.stderr.isatty())
 
 def show_error(message: str) -> None:
     """One red message on stderr; nothing in it is taken for markup."""
-    errors.print(Text.assemble(("error: ", "bold red"), (message, "red")), soft_wrap=True)
+    errors.print(Text.assemble(("error: ", "bold red"), (visible(message), "red")), soft_wrap=True)
 
 
 def note(message: str) -> None:
     """One dim line on stderr."""
-    errors.print(Text(message, "dim"), soft_wrap=True)
+    errors.print(Text(visible(message), "dim"), soft_wrap=True)
 
 
 def rank() -> int:
@@ -65,17 +67,26 @@ def print_table(
         left: how many columns stand at the left; the others, numbers, at the right.
     """
     table = Table(
-        title=Text(title) if title else None, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0)
+        title=Text(visible(title)) if title else None,
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+        padding=(0, 2, 0, 0),
     )
     for number, column in enumerate(columns):
         table.add_column(Text(column, "bold"), justify="left" if number < left else "right", no_wrap=True)
     rows = list(rows)
     for number, row in enumerate(rows):
-        table.add_row(*map(Text, row), end_section=number == len(rows) - 1)
+        table.add_row(*map(_cell, row), end_section=number == len(rows) - 1)
     if total is not None:
-        table.add_row(*(Text(cell, "bold") for cell in total))
+        table.add_row(*(_cell(cell, "bold") for cell in total))
     needed = Measurement.get(Console(width=10_000), Console(width=10_000).options, table).maximum
     Console(width=max(needed, Console().width)).print(table)
+
+
+def _cell(text: str, style: str = "") -> Text:
+    """One line of a table's cell."""
+    return Text(visible(text).replace("\n", "\\n").replace("\t", "\\t"), style)
 
 
 def print_facts(facts: Mapping[str, str]) -> None:
@@ -83,12 +94,12 @@ def print_facts(facts: Mapping[str, str]) -> None:
     width = max(map(len, facts), default=0)
     for name, value in facts.items():
         if value:
-            log(f"{name:<{width}}  {value}")
+            log(f"{str(_cell(name)):<{width}}  {_cell(value)}")
 
 
 def log(message: str = "") -> None:
     """One line of an answer on stdout, not wrapped."""
-    Console(soft_wrap=True, highlight=False).print(Text(message))
+    Console(soft_wrap=True, highlight=False).print(Text(visible(message)))
 
 
 def percent(fraction: float | None, digits: int = 2) -> str:
