@@ -1,6 +1,8 @@
 // The one Python module of the native half; every part registers its own functions.
 #include <nanobind/nanobind.h>
 
+#include "released.h"
+
 namespace nb = nanobind;
 
 namespace paring {
@@ -11,6 +13,8 @@ void register_engine(nb::module_& m);  // engine/bindings.cc
 
 NB_MODULE(_native, m) {
   m.doc() = "Paring's native coders and engine; use paring.coding and paring.runtime instead.";
+  nb::set_leak_warnings(false);  // what a daemon thread uses at the end is not freed, and that is no leak
+  paring::register_end();
   nb::module_ cluster = m.def_submodule("cluster");
   nb::module_ coding = m.def_submodule("coding");
   nb::module_ engine = m.def_submodule("engine");

@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "cluster/kmeans.h"
+#include "released.h"
 
 namespace nb = nanobind;
 
@@ -22,7 +23,7 @@ nb::tuple kmeans(Array<const T> values, Array<double> out, size_t most) {
   const size_t count = values.size(), k = out.size();
   if (count == 0 || k == 0) throw std::invalid_argument("no values or no clusters");
   {
-    nb::gil_scoped_release released;
+    const Released released;
     found = cluster::kmeans(std::vector<T>(first, first + count), k, most);
     std::copy(found.centroids.begin(), found.centroids.end(), out.data());
   }
@@ -37,7 +38,7 @@ void assign(Array<const T> values, Array<const double> bounds, Array<uint16_t> o
   const double* bound = bounds.data();
   uint16_t* symbol = out.data();
   const size_t count = values.size(), k = bounds.size();
-  nb::gil_scoped_release released;
+  const Released released;
   const auto work = [=](size_t from, size_t to) {
     for (size_t i = from; i < to; ++i) {
       const double v = value[i];

@@ -4,6 +4,7 @@
 #include "coding/arithmetic.h"
 #include "coding/huffman.h"
 #include "coding/session.h"
+#include "released.h"
 
 namespace nb = nanobind;
 
@@ -34,7 +35,7 @@ void code_symbols(S& session, Array<Element<S, T>> values, uint64_t filters, uin
   if (values.size() != axes.size() || width == 0 || alphabet == 0 || alphabet > 65536 || negatives >= alphabet)
     throw std::invalid_argument("axes or alphabet do not fit the array");
   const Alphabet a{alphabet, negatives};
-  nb::gil_scoped_release released;
+  const Released released;
   Plan plan;
   if constexpr (std::is_same_v<S, Encoding>) {
     for (size_t i = 0; i < values.size(); ++i)
@@ -46,7 +47,7 @@ void code_symbols(S& session, Array<Element<S, T>> values, uint64_t filters, uin
 
 template <class S, class T>
 void code_numbers(S& session, Array<Element<S, T>> values) {
-  nb::gil_scoped_release released;
+  const Released released;
   bool stored = false;
   if constexpr (std::is_same_v<S, Encoding>) {
     const size_t tried = std::min<size_t>(values.size(), 1 << 16);
@@ -60,7 +61,7 @@ void code_numbers(S& session, Array<Element<S, T>> values) {
 
 template <class S>
 void code_text(S& session, Array<Element<S, uint8_t>> values) {
-  nb::gil_scoped_release released;
+  const Released released;
   session.text(pointer(values), values.size());
 }
 
@@ -84,7 +85,7 @@ template <class T>
 size_t huffman_decode(Array<const uint8_t> lengths, nb::bytes data, size_t start, Array<T> out) {
   const auto* bytes = reinterpret_cast<const uint8_t*>(data.c_str());
   const size_t size = data.size();
-  nb::gil_scoped_release released;
+  const Released released;
   return coding::HuffmanTable(lengths.data(), lengths.size()).decode(bytes, size, start, out.data(), out.size());
 }
 
@@ -93,7 +94,7 @@ nb::bytes huffman_encode(Array<const uint8_t> lengths, Array<const uint32_t> cod
                          nb::bytes head, int used) {
   std::vector<uint8_t> bytes(head.c_str(), head.c_str() + head.size());
   {
-    nb::gil_scoped_release released;
+    const Released released;
     for (size_t i = 0; i < values.size(); ++i)
       if (values.data()[i] >= lengths.size() || codes.size() != lengths.size())
         throw std::invalid_argument("symbol is out of range");

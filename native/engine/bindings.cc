@@ -27,6 +27,7 @@
 #include "kernels/pool/pool.h"
 #include "kernels/rearrange/rearrange.h"
 #include "kernels/sparse/sparse.h"
+#include "released.h"
 
 namespace nb = nanobind;
 
@@ -227,7 +228,7 @@ class Program : public Plan {
       return data;
     };
     const std::vector<float*> in = hold(inputs, inputs_, false), out = hold(outputs, outputs_, true);
-    nb::gil_scoped_release released;
+    const Released released;
     run(in, out, n);
   }
 

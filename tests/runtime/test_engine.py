@@ -204,6 +204,46 @@ def test_a_forked_child_can_go_on():
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
+def test_a_process_ends_in_silence_while_threads_compute():
+    lines = [
+        "import threading, time, numpy as np",
+        "from paring.graph import Graph, Node",
+        "from paring.runtime import Engine",
+        "engine = Engine(Graph({'x': (64, 64, 8)}, [Node('y', 'relu', ('x',))], ('y',), {}))",
+        "images = np.ones((100, 64, 64, 8), np.float32)",
+        "def work():",
+        "    while True:",
+        "        engine.run({'x': images})",
+        "for _ in range(3):",
+        "    threading.Thread(target=work, daemon=True).start()",
+        "time.sleep(0.2)",
+        "print('done')",
+    ]
+    for _ in range(3):
+        ended = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, timeout=60)
+        assert (ended.returncode, ended.stdout, ended.stderr) == (0, "done\n", "")
+
+
+def test_a_thread_that_an_exit_function_waits_for_comes_back():
+    lines = [
+        "import atexit, threading, time, numpy as np",
+        "stop = threading.Event()",
+        "atexit.register(lambda: (stop.set(), thread.join(), print('joined')))  # before Paring's own, so called after it",
+        "from paring.graph import Graph, Node",
+        "from paring.runtime import Engine",
+        "engine = Engine(Graph({'x': (64, 64, 8)}, [Node('y', 'relu', ('x',))], ('y',), {}))",
+        "images = np.ones((100, 64, 64, 8), np.float32)",
+        "def work():",
+        "    while not stop.is_set():",
+        "        engine.run({'x': images})",
+        "thread = threading.Thread(target=work, daemon=True)",
+        "thread.start()",
+        "time.sleep(0.2)",
+    ]
+    ended = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "joined\n", "")
+
+
 def test_profile_names_every_step():
     graph, _ = CASES["conv 3x3"]
     (step,) = Engine(graph).profile(rand(0, 1, 7, 6, 5), repeats=3)

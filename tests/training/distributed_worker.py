@@ -3,6 +3,7 @@
 Results are written by the first process as FOLDER/CASE.json.
 """
 
+import atexit
 import json
 import os
 import signal
@@ -159,7 +160,15 @@ def dying(folder, mortal=True):
         (folder / "dying.json").write_text(json.dumps(weights))
 
 
+def threads_at_the_end(folder):
+    """Names of the threads that live when the interpreter is about to be torn down."""
+    names = [(task / "comm").read_text().strip() for task in Path("/proc/self/task").iterdir()]
+    (folder / f"threads-{os.environ.get('RANK', '0')}.json").write_text(json.dumps(names))
+
+
 if __name__ == "__main__":
+    if Path("/proc/self/task").is_dir():
+        atexit.register(threads_at_the_end, Path(sys.argv[2]))  # registered first, so called last
     torch.set_num_threads(1)
     assert World
     globals()[sys.argv[1]](Path(sys.argv[2]))

@@ -40,7 +40,9 @@ def both(tmp_path_factory):
     torch.set_num_threads(1)
     distributed_worker.together(one)
     torch.set_num_threads(threads)
-    return tuple(json.loads((folder / "together.json").read_text()) for folder in (two, one))
+    found = tuple(json.loads((folder / "together.json").read_text()) for folder in (two, one))
+    found[0]["threads"] = [json.loads(path.read_text()) for path in two.glob("threads-*.json")]
+    return found
 
 
 def test_two_processes_train_lenet_as_one_does(both):
@@ -116,3 +118,11 @@ def test_a_killed_process_ends_the_job_which_one_process_or_two_resume(tmp_path)
 
 def test_a_request_to_one_process_stops_all_at_the_same_step(both):
     assert [found["asked"] for found in both] == [["step-00000004.safetensors"]] * 2
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="the system does not name threads")
+def test_no_thread_of_gloo_outlives_python(both):
+    # One that asks for the interpreter's lock while that is torn down aborts the process.
+    threads = both[0]["threads"]
+    assert len(threads) == 2
+    assert not [name for names in threads for name in names if "gloo" in name]

@@ -8,6 +8,7 @@ process, or where a tracker is asked for.
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import signal
 import threading
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from importlib import import_module
 from typing import Any, TypeVar
 
 import torch
@@ -184,17 +186,28 @@ def join(name: str | None = None, *, timeout: float = TIMEOUT, tracker: str = ""
         InitProcessGroupKwargs(timeout=timedelta(seconds=timeout)),
         DistributedDataParallelKwargs(find_unused_parameters=True, broadcast_buffers=False),
     ]
+    if launched() > 1:
+        # Its functions keep the default group there is at their import. The wrapper around the network imports them:
+        # they would hold the group until the interpreter is torn down.
+        import_module("torch.distributed.nn.functional")
     more = {"log_with": tracker, "project_dir": str(folder)} if tracker else {}
     accelerator = Accelerator(cpu=plain.type == "cpu", kwargs_handlers=handlers, **more)
     # An index on --device would put every process on one GPU, so each takes the one of its launcher.
     place = accelerator.device if accelerator.num_processes > 1 else plain
     if accelerator.num_processes > 1:
-        # A group that the interpreter tears down now and then aborts a process whose work is done.
-        atexit.register(_leave)
+        atexit.register(_leave, accelerator)
     return World(place, accelerator.process_index, accelerator.num_processes, accelerator)
 
 
-def _leave() -> None:
+def _leave(accelerator: Any) -> None:
+    """Let go of the group while the interpreter is whole.
+
+    gloo's threads own the tensors of the last exchange for a moment longer than Python does, and need the interpreter
+    to free them. A thread that asks for it once it is being torn down aborts the process, whose work is done. Only the
+    end of the last reference to the group waits for its threads; destroy_process_group drops one of them.
+    """
+    accelerator.free_memory()  # it holds the wrapped networks, and they the group
+    gc.collect()
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 
