@@ -92,7 +92,8 @@ def _latency(timings: tuple[Timing, ...]) -> str:
 
 
 def _comparable(one: Timing, other: Timing) -> bool:
-    return (one.threads, one.batch, one.machine) == (other.threads, other.batch, other.machine)
+    """Whether ``one`` had no fewer threads, and all else is equal; a program takes the number that is best for it."""
+    return (one.batch, one.machine) == (other.batch, other.machine) and one.threads <= other.threads
 
 
 def conditions(timing: Timing, what: bool = True) -> str:

@@ -31,8 +31,12 @@ def test_the_whole_way(paring, command, idx_folder, tmp_path):
     assert found["ratio"] > 4
     assert (found["images"], found["same_class"]) == (100, 100)
     assert found["largest_difference"] < 1e-3
-    assert found["torch_ms"] > 0
-    assert found["engine_ms"] > 0
+    if found["not_measurable"] is None:  # on a machine that is busy with other work there are no times
+        assert found["torch_ms"] > 0
+        assert found["engine_ms"] > 0
+        assert {found["torch_threads"], found["engine_threads"]} == {1}
+    else:
+        assert found["torch_ms"] is found["engine_ms"] is None
     layers = {layer["name"]: layer for layer in found["layers"]}
     kept = sum(layers[name]["kept"] for name in ("0.weight", "4.weight"))
     assert kept <= round(0.3 * (100 + 1440))

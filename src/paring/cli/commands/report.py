@@ -10,7 +10,7 @@ import typer
 
 from paring.cli.inputs._networks import check_writable
 from paring.cli.options._common import Json, Limit, OnBadImage, Threads, checked_threads
-from paring.cli.render._output import log, print_json
+from paring.cli.render._output import log, note, print_json
 
 
 def report(
@@ -67,8 +67,11 @@ def report(
         accuracy = _measure.accuracy(model, file, data, loading, record)
     if time:
         image = np.zeros((1, *model.input_shape), np.float32)
-        latency = _measure.alternate({"engine": lambda: model(image)}, seconds=1.0)["engine"]
-        timings = [_measure.engine_timing(latency, threads)]
+        program = _measure.Program(lambda: model(image), threads)
+        try:
+            timings = [_measure.engine_timing(_measure.alternate({"the engine": program}, seconds=1.0)["the engine"])]
+        except _measure.NotMeasurableError as error:
+            note(f"latency is not measurable now: {error}")
         profile, source = _measure.profile(model)
     write(page, file, record, run=run, accuracy=accuracy, timings=timings, profile=profile, profile_source=source)
     _say(page, json)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from paring.cli.measure import _latency as _measure
-from paring.cli.measure._latency import Latency
-from paring.cli.measure._scoring import Answer, in_torch, score
-from paring.cli.render._output import count, percent, print_table
+from paring.cli.measure._latency import Latency, NotMeasurableError, Program
+from paring.cli.measure._scoring import in_torch, score
+from paring.cli.render._output import count, percent, print_table, threads_text
 from paring.errors import ParingError
 
 if TYPE_CHECKING:
@@ -46,9 +46,10 @@ class Comparison:
         images: how many images it has.
         same: images on which engine and torch, running the file's network, name the same class.
         difference: largest absolute difference between their scores.
-        before: latency of the float network in torch, one image; None if not timed.
+        before: latency of the float network in torch, one image, with the number of threads that is best for it; None
+            if not timed.
         after: latency of the file in the engine, one image.
-        threads: of both.
+        disturbed: why there are no latencies although they were asked for.
     """
 
     file: Path
@@ -62,7 +63,7 @@ class Comparison:
     difference: float
     before: Latency | None
     after: Latency | None
-    threads: int
+    disturbed: str = ""
 
     @property
     def ratio(self) -> float:
@@ -92,7 +93,9 @@ class Comparison:
             "largest_difference": self.difference,
             "torch_ms": self.before and self.before.median,
             "engine_ms": self.after and self.after.median,
-            "threads": self.threads,
+            "torch_threads": self.before and self.before.threads,
+            "engine_threads": self.after and self.after.threads,
+            "not_measurable": self.disturbed or None,
         }
 
     def accuracy(self) -> Accuracy:
@@ -125,11 +128,13 @@ class Comparison:
             rows.append(
                 (
                     "median latency",
-                    f"{self.before.median:.3f} ms",
-                    f"{self.after.median:.3f} ms",
+                    f"{self.before}, {threads_text(self.before.threads)}",
+                    f"{self.after}, {threads_text(self.after.threads)}",
                     f"{ratio:.1f} x {'faster' if ratio >= 1 else 'the speed'}",
                 )
             )
+        if self.disturbed:
+            rows.append(("median latency", "not measurable now", "", self.disturbed))
         print_table(("", "float network in torch", "file in Paring's engine", ""), rows, title=title)
 
 
@@ -174,12 +179,9 @@ def judge(
             expected=f"at most {TOLERANCE * scale:.3g}",
             fix="Please report this with the file",
         )
-    before = after = None
-    if time:
-        image = test.first.prepared(0, 1)
-        programs: dict[str, Answer] = {"torch": in_torch(network), "engine": model}
-        latencies = _measure.alternate({name: partial(ask, image) for name, ask in programs.items()}, seconds=1.0)
-        before, after = latencies["torch"], latencies["engine"]
+    before, after, disturbed = (
+        _latencies(network, model, test.first.prepared(0, 1), threads) if time else (None, None, "")
+    )
     outcome = Comparison(
         file=file,
         float_bytes=record.float_bytes,
@@ -192,9 +194,30 @@ def judge(
         difference=difference,
         before=before,
         after=after,
-        threads=threads,
+        disturbed=disturbed,
     )
     return outcome, model, contents
+
+
+def _latencies(
+    network: nn.Module, model: Model, image: np.ndarray, threads: int
+) -> tuple[Latency | None, Latency | None, str]:
+    """Of torch with one thread or all, whichever is faster, and of the engine; or why there is none."""
+    import torch
+
+    now = torch.get_num_threads()
+    programs = {"the engine": Program(partial(model, image), threads)}
+    for count_ in sorted({1, threads}):
+        ready = partial(torch.set_num_threads, count_)
+        programs[f"torch, {threads_text(count_)}"] = Program(partial(in_torch(network), image), count_, ready)
+    try:
+        found = _measure.alternate(programs, seconds=1.0)
+    except NotMeasurableError as error:
+        return None, None, str(error)
+    finally:
+        torch.set_num_threads(now)
+    after = found.pop("the engine")
+    return min(found.values(), key=lambda latency: latency.median), after, ""
 
 
 def write_report(
@@ -205,8 +228,8 @@ def write_report(
 
     timings = []
     if outcome.before and outcome.after:
-        timings.append(_measure.torch_timing(outcome.before, outcome.threads, "float network"))
-        timings.append(_measure.engine_timing(outcome.after, outcome.threads))
+        timings.append(_measure.torch_timing(outcome.before, "float network"))
+        timings.append(_measure.engine_timing(outcome.after))
     profile, source = _measure.profile(model)
     write(
         page,

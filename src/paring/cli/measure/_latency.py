@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from paring.cli.measure._load import Load, cores
 from paring.cli.render._output import threads_text
 
 if TYPE_CHECKING:
@@ -18,15 +19,31 @@ if TYPE_CHECKING:
     from paring.runtime import Model
 
 
+#: Cores that others may take beyond those that are free, before a time says nothing.
+_LEEWAY = 0.25
+#: Most times the slowest turns may take what the fastest take.
+_SPREAD = 3.0
+#: How often a disturbed measurement is tried.
+_TRIES = 3
+
+
+class NotMeasurableError(Exception):
+    """Times that other work on the machine would falsify; the message says how."""
+
+
 @dataclass(frozen=True)
 class Latency:
-    """Timed runs of one program.
+    """Timed runs of one program, as the medians of its turns.
 
     Attributes:
-        seconds: float64 ``(runs,)``, each run's wall time.
+        seconds: float64 ``(turns,)``, the median wall time of a run in each turn.
+        runs: timed runs in all.
+        threads: of the program.
     """
 
     seconds: np.ndarray
+    runs: int
+    threads: int = 1
 
     @property
     def median(self) -> float:
@@ -35,48 +52,97 @@ class Latency:
 
     @property
     def low(self) -> float:
-        """10th percentile, milliseconds."""
+        """10th percentile of the turns, milliseconds."""
         return float(np.percentile(self.seconds, 10) * 1e3)
 
     @property
     def high(self) -> float:
-        """90th percentile, milliseconds."""
+        """90th percentile of the turns, milliseconds."""
         return float(np.percentile(self.seconds, 90) * 1e3)
 
+    def __str__(self) -> str:
+        return f"{self.median:.3f} ms ({self.low:.3f} to {self.high:.3f})"
 
-def alternate(
-    programs: Mapping[str, Callable[[], object]], seconds: float = 2.0, chunk: float = 0.05
-) -> dict[str, Latency]:
+
+@dataclass(frozen=True)
+class Program:
+    """Something to be timed.
+
+    Attributes:
+        run: one run.
+        threads: how many it computes with.
+        ready: called before each turn, such as to set the number of threads.
+    """
+
+    run: Callable[[], object]
+    threads: int = 1
+    ready: Callable[[], object] = lambda: None
+
+
+def alternate(programs: Mapping[str, Program], seconds: float = 2.0, chunk: float = 0.05) -> dict[str, Latency]:
     """Time programs by turns, so that what else the machine does falls on all of them alike.
 
-    Each turn runs one program for ``chunk`` seconds (at least three runs); turns go round until ``seconds`` are spent
-    on each. The first turn of each is warm-up and not counted.
+    Each turn pauses until threads of the program before have stopped spinning, runs one program once for warm-up and
+    then for ``chunk`` seconds (at least three runs); turns go round until ``seconds`` are spent on each. The first turn
+    of each is not counted.
 
     Args:
-        programs: name to a function without arguments.
+        programs: name to program.
         seconds: per program.
         chunk: seconds of one turn.
+
+    Raises:
+        NotMeasurableError: if other processes took cores that the programs needed, or times vary too much.
     """
-    runs: dict[str, list[float]] = {name: [] for name in programs}
+    for left in reversed(range(_TRIES)):
+        load = Load()
+        found = _rounds(programs, seconds, chunk)
+        reason = _disturbance(found, load.foreign())
+        if not reason:
+            return found
+        if left:
+            time.sleep(0.2)
+    raise NotMeasurableError(reason)
+
+
+def _rounds(programs: Mapping[str, Program], seconds: float, chunk: float) -> dict[str, Latency]:
+    turns: dict[str, list[list[float]]] = {name: [] for name in programs}
     spent = dict.fromkeys(programs, 0.0)
     warm = False
     while not warm or min(spent.values()) < seconds:
         for name, program in programs.items():
             times = _turn(program, chunk)
             if warm:
-                runs[name] += times
+                turns[name].append(times)
                 spent[name] += sum(times)
         warm = True
-    return {name: Latency(np.array(times)) for name, times in runs.items()}
+    return {
+        name: Latency(np.array([np.median(times) for times in each]), sum(map(len, each)), programs[name].threads)
+        for name, each in turns.items()
+    }
 
 
-def _turn(program: Callable[[], object], chunk: float) -> list[float]:
+def _turn(program: Program, chunk: float) -> list[float]:
+    program.ready()
+    time.sleep(min(chunk, 0.005))
+    program.run()
     times: list[float] = []
     while sum(times) < chunk or len(times) < 3:
         start = time.perf_counter()
-        program()
+        program.run()
         times.append(time.perf_counter() - start)
     return times
+
+
+def _disturbance(found: Mapping[str, Latency], foreign: float | None) -> str:
+    """Why these times say nothing; empty if they do."""
+    needed = max(latency.threads for latency in found.values())
+    if foreign is not None and foreign > cores() - needed + _LEEWAY:
+        return f"other work kept {foreign:.1f} of {cores()} cores busy"
+    for name, latency in found.items():
+        if latency.high > _SPREAD * latency.low:
+            return f"times of {name} vary from {latency.low:.3f} to {latency.high:.3f} ms"
+    return ""
 
 
 def processor() -> str:
@@ -92,29 +158,29 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def engine_timing(latency: Latency, threads: int) -> Timing:
+def engine_timing(latency: Latency) -> Timing:
     """A row of the report's table of latencies for the engine."""
     from paring import runtime
     from paring.report import Timing
 
-    return _timing(Timing, "Paring engine, this file", latency, threads, isa=runtime.info()["isa"], ours=True)
+    return _timing(Timing, "Paring engine, this file", latency, isa=runtime.info()["isa"], ours=True)
 
 
-def torch_timing(latency: Latency, threads: int, what: str) -> Timing:
+def torch_timing(latency: Latency, what: str) -> Timing:
     """A row of the report's table of latencies for torch."""
     import torch
 
     from paring.report import Timing
 
-    return _timing(Timing, f"torch {torch.__version__}, {what}", latency, threads)
+    return _timing(Timing, f"torch {torch.__version__}, {what}", latency)
 
 
-def _timing(kind: type[Timing], what: str, latency: Latency, threads: int, **more: object) -> Timing:
+def _timing(kind: type[Timing], what: str, latency: Latency, **more: object) -> Timing:
     return kind(
         what,
         latency.median,
-        threads,
-        runs=len(latency.seconds),
+        latency.threads,
+        runs=latency.runs,
         low=latency.low,
         high=latency.high,
         machine=processor(),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from paring.cli.measure._load import cores
 from paring.errors import ArgumentError
 
 
@@ -88,15 +90,14 @@ def numbers(text: str | None, option: str) -> tuple[float, ...] | None:
 
 
 def checked_threads(threads: int | None) -> int:
-    """The number of threads to use.
+    """The number of threads to use: what is asked for, else ``OMP_NUM_THREADS``, else all cores.
 
     Raises:
         ArgumentError: if it is below 1 or above 256.
     """
-    import os
-
     if threads is None:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        wanted = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+        return min(int(wanted), 256) if wanted.isdigit() and int(wanted) else cores()
     if not 1 <= threads <= 256:
         raise ArgumentError("impossible number of threads", where="--threads", found=threads, expected="1 to 256")
     return threads

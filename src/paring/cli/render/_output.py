@@ -94,7 +94,7 @@ def print_facts(facts: Mapping[str, str]) -> None:
     width = max(map(len, facts), default=0)
     for name, value in facts.items():
         if value:
-            log(f"{str(_cell(name)):<{width}}  {_cell(value)}")
+            log(f"{_cell(name)!s:<{width}}  {_cell(value)}")
 
 
 def log(message: str = "") -> None:
