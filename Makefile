@@ -6,7 +6,7 @@ REQUIREMENTS := $(VENV)/.requirements
 STAMP := $(VENV)/.installed
 NATIVE := $(shell find native -type f)
 
-.PHONY: demo test test-slow lint bench install native clean
+.PHONY: demo test test-slow fuzz lint bench install native clean
 demo: $(STAMP)
 	$(BIN)/paring demo
 
@@ -15,6 +15,20 @@ test: $(STAMP)
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -q -m slow
+
+# Coverage-guided fuzzing, FUZZ_SECONDS each: the native decoders (clang's libFuzzer with sanitizers), and whole files
+# whose checksums hold (atheris, installed here). Finds are left in build/fuzz.
+FUZZ_SECONDS ?= 600
+FUZZ := build/fuzz
+fuzz: $(STAMP)
+	mkdir -p $(FUZZ)/decoders.corpus $(FUZZ)/files.corpus
+	clang++ -std=c++20 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -Inative \
+	  tests/fuzz/decoders.cc native/coding/logistic.cc -o $(FUZZ)/decoders
+	$(FUZZ)/decoders -max_len=4096 -timeout=10 -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=$(FUZZ)/ \
+	  $(FUZZ)/decoders.corpus tests/fuzz/seeds/decoders
+	$(PIP) -c constraints.txt atheris
+	$(BIN)/python tests/fuzz/files.py $(FUZZ)/files.corpus tests/fuzz/seeds/files -max_len=16384 -timeout=10 \
+	  -rss_limit_mb=1024 -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=$(FUZZ)/
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
