@@ -192,7 +192,7 @@ def chosen(preset: str | None, given: dict[str, Any], seed: int) -> Settings:
     ``inv`` schedule, the stairs of an exponential one and a warm-up count stays.
 
     Raises:
-        ArgumentError: on an unknown preset, or a number that cannot be.
+        ArgumentError: on an unknown preset, or an invalid number.
     """
     from paring import training
     from paring.cli.options._common import numbers
