@@ -113,7 +113,7 @@ def augment(repeats: int) -> Rows:
                 spec,
                 "torchvision v2, image by image",
                 128 / seconds,
-                same_halves(lambda x: torch.stack([each(i) for i in x]), images),
+                same_halves(lambda x: torch.stack([each(i) for i in x]), images),  # noqa: B023
             )
 
 
@@ -193,7 +193,7 @@ def kmeans(repeats: int) -> Rows:
 
     kmeans1d, faiss = optional("kmeans1d"), optional("faiss")
     yield "weights, centroids", "library", "cost, relative to the optimum", "seconds"
-    for count, k in ((100_000, 16), (1_000_000, 16), (1_000_000, 64)):
+    for count, k in ((100_000, 16), (1_000_000, 16)):
         values = np.random.default_rng(0).standard_normal(count).astype(np.float32)
         name, optimum = f"{count:,}, {k}", proven_kmeans(values, k).cost
 
@@ -206,14 +206,14 @@ def kmeans(repeats: int) -> Rows:
             name,
             "ours (proven_kmeans)",
             cost(proven_kmeans(values, k).centroids),
-            best(lambda: proven_kmeans(values, k), 1),
+            best(lambda: proven_kmeans(values, k), 1),  # noqa: B023
         )
         if kmeans1d:
             yield (
                 name,
                 "kmeans1d",
                 cost(kmeans1d.cluster(values, k).centroids),
-                best(lambda: kmeans1d.cluster(values, k), 1),
+                best(lambda: kmeans1d.cluster(values, k), 1),  # noqa: B023
             )
         if faiss:
 
@@ -302,9 +302,8 @@ def mixup(repeats: int) -> Rows:
         seed=0,
     )
     mixed = training.Mixup(source, 0.2, 10)
-    plain = best(lambda: next(iter(source.epoch(0))), repeats)
     ours = best(lambda: next(iter(mixed.epoch(0))), repeats)
-    yield "", "ours", 128 / max(ours - plain, 1e-9), "True (neighbors are partners)"
+    yield "", "ours, from uint8, the batch made as well", 128 / ours, "True (neighbors are partners)"
     if v2:
         theirs = v2.MixUp(alpha=0.2, num_classes=10)
         yield (

@@ -1,4 +1,4 @@
-"""The guide does what it says: its commands run in a row on a few digits, its Python runs, what it prints is printed."""
+"""The guide does what it says: its commands run in a row on a few digits, and its Python prints what it shows."""
 
 import re
 import shlex

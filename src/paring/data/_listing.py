@@ -129,7 +129,7 @@ def listing(spec: str, split: str = "train", *, limit: int | None = None) -> Lis
 
     Raises:
         DataError: if the set is missing, empty, damaged or labeled out of range.
-        ArgumentError: if an argument cannot be.
+        ArgumentError: if an argument is invalid.
     """
     read, where = _reader(spec)
     _check_arguments(split, limit, "stop", None, ())

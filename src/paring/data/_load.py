@@ -64,7 +64,7 @@ def load(
 
     Raises:
         DataError: if the set is missing, empty, damaged, too large for memory or labeled out of range.
-        ArgumentError: if an argument cannot be.
+        ArgumentError: if an argument is invalid.
     """
     read, where = _reader(spec)
     _check_arguments(split, limit, on_bad_image, preparation, (size, channels, mean, std))

@@ -162,14 +162,14 @@ def test_mistakes_are_found_before_anything_is_trained(paring, command, tmp_path
         (["--preset", "tiniest"], 2, "no such preset"),
         (["--recipe", "xnor"], 2, "no such recipe"),
         (["--coding", "zip"], 2, "no such coding"),
-        (["--effort", "0"], 2, "impossible effort"),
+        (["--effort", "0"], 2, "invalid effort"),
         (["--out", tmp_path / "x.onnx"], 2, "file name has another ending"),
         (["--out", tmp_path / "no" / "x.pare"], 7, "no: folder does not exist"),
         (["--report", tmp_path / "no" / "x.html"], 7, "no: folder does not exist"),
         (["--data", f"mnist:{tmp_path}/none"], 3, "none: folder does not exist"),
         (["--weights", tmp_path / "none.pt"], 6, "checkpoint does not exist"),
         (["--restart", "polish"], 2, "no such stage"),
-        (["--threads", "0"], 2, "impossible number of threads"),
+        (["--threads", "0"], 2, "invalid number of threads"),
     ]:
         found, out, err = paring(*command, *words)
         assert (found, out) == (code, ""), (words, err)

@@ -40,7 +40,7 @@ def test_mistakes(paring, tmp_path):
     (tmp_path / "file").write_text("in the way")
     for words, code, message in [
         (["--out", tmp_path / "file"], 7, "file: cannot make the folder"),
-        (["--threads", 0], 2, "impossible number of threads"),
+        (["--threads", 0], 2, "invalid number of threads"),
         (["--speed"], 2, "No such option"),
     ]:
         found, out, err = paring("demo", *words)

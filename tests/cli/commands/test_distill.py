@@ -116,4 +116,4 @@ def test_a_streamed_set_distills_the_same_for_any_number_of_workers(paring, tiny
     assert not list(tmp_path.glob("[cx].*"))
     code, _, err = paring(*words, "--workers", -1, "--out", tmp_path / "x.safetensors")
     assert code == 2
-    assert "--workers: impossible number of processes; found -1" in err
+    assert "--workers: invalid number of processes; found -1" in err

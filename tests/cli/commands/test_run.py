@@ -43,7 +43,7 @@ def test_mistakes(paring, pare, images, tmp_path):
         ([images[0], tmp_path / "bad.png"], 3, "bad.png: image cannot be read"),
         ([tmp_path / "text.png"], 3, "text.png: file is not an image"),
         ([tmp_path / "none.png"], 3, "none.png: image does not exist"),
-        ([images[0], "--top", 0], 2, "--top: impossible number"),
+        ([images[0], "--top", 0], 2, "--top: invalid number"),
         ([], 2, "Missing argument"),
     ]:
         found, out, err = paring("run", pare, *words)

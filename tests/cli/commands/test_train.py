@@ -191,7 +191,7 @@ def test_mistakes(paring, command, tiny, idx_folder, tmp_path):
         ({1: "lenet5"}, 2, "no such network in the zoo"),
         ({1: tmp_path / "net.pare"}, 2, "a .pare file is no network to train"),
         ({1: tiny}, 2, "a Python file without a function"),
-        ({5: 0}, 2, "--epochs: impossible number of epochs"),
+        ({5: 0}, 2, "--epochs: invalid number of epochs"),
         ({7: 301}, 2, "invalid batch size"),
         ({-1: tmp_path / "net.pt"}, 2, "--out: file name has another ending"),
         ({-1: tmp_path / "no" / "net.safetensors"}, 7, "no: folder does not exist"),

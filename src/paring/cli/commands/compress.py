@@ -94,7 +94,7 @@ def compress(
         typer.Option("--run", "-r", metavar="DIR", help="Checkpoints and record. [dim]Default: FILE.run[/dim]"),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on where the same command was interrupted, to the same bytes.")
+        bool, typer.Option("--resume", help="Go on with an interrupted run of the same command, to the same bytes.")
     ] = False,
     overwrite: Overwrite = False,
     restart: Annotated[
@@ -234,7 +234,7 @@ def _check_words(coding: str, effort: float) -> None:
     if coding not in ("adaptive", "huffman"):
         raise ArgumentError("no such coding", where="--coding", found=coding, expected="adaptive or huffman")
     if not 0 < effort <= 1000:
-        raise ArgumentError("impossible effort", where="--effort", found=effort, expected="above 0, up to 1000")
+        raise ArgumentError("invalid effort", where="--effort", found=effort, expected="above 0, up to 1000")
 
 
 def _advice(recipe: str, loss: float) -> str:

@@ -61,7 +61,7 @@ def cost(
     ] = None,
     channels: Annotated[
         int | None,
-        typer.Option("--channels", metavar="N", help="Of the input. [dim]Default: the network's, or 3.[/dim]"),
+        typer.Option("--channels", metavar="N", help="Channels of the input. [dim]Default: the network's, or 3.[/dim]"),
     ] = None,
     all_nodes: Annotated[bool, typer.Option("--all", help="Also the operations without weights.")] = False,
     plot: Annotated[

@@ -81,7 +81,10 @@ def distill(
     temperature: Annotated[
         float,
         typer.Option(
-            "--temperature", metavar="T", rich_help_panel=_PANEL, help="Of the soft targets; inf matches logits."
+            "--temperature",
+            metavar="T",
+            rich_help_panel=_PANEL,
+            help="Temperature of the soft targets; inf matches logits.",
         ),
     ] = 4.0,
     hard_weight: Annotated[
@@ -93,7 +96,10 @@ def distill(
     ensemble: Annotated[
         str,
         typer.Option(
-            "--average", metavar="NAME", rich_help_panel=_PANEL, help="Of an ensemble: logits, probabilities."
+            "--average",
+            metavar="NAME",
+            rich_help_panel=_PANEL,
+            help="What to average over teachers: logits or probabilities.",
         ),
     ] = "logits",
     cache: Annotated[
@@ -118,7 +124,10 @@ def distill(
         ),
     ] = None,
     hint_weight: Annotated[
-        float, typer.Option("--hint-weight", metavar="X", rich_help_panel=_PANEL, help="Of all hints together.")
+        float,
+        typer.Option(
+            "--hint-weight", metavar="X", rich_help_panel=_PANEL, help="Weight of all hints together in the loss."
+        ),
     ] = 1.0,
     val: Val = None,
     weights: Weights = None,
@@ -163,9 +172,9 @@ def distill(
     check_writable(report, ".html", "--report")
     pairs = hint_pairs(hint or [])
     if not temperature > 0:
-        raise ArgumentError("impossible temperature", where="--temperature", found=temperature, expected="above 0")
+        raise ArgumentError("invalid temperature", where="--temperature", found=temperature, expected="above 0")
     if not 0 <= hard_weight <= 1:
-        raise ArgumentError("impossible weight", where="--hard-weight", found=hard_weight, expected="0 to 1")
+        raise ArgumentError("invalid weight", where="--hard-weight", found=hard_weight, expected="0 to 1")
     checked_workers(workers)
     if workers is not None and cache is not None:
         raise ArgumentError(

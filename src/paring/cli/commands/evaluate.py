@@ -35,7 +35,9 @@ def evaluate(
     split: Annotated[str, typer.Option("--split", metavar="NAME", help="train, test or all.")] = "test",
     weights: Weights = None,
     per_class: Annotated[bool, typer.Option("--per-class", help="One row per class as well.")] = False,
-    batch_size: Annotated[int, typer.Option("--batch-size", "-b", metavar="N", help="Images at once.")] = 64,
+    batch_size: Annotated[
+        int, typer.Option("--batch-size", "-b", metavar="N", help="How many images to compute at once.")
+    ] = 64,
     threads: Threads = None,
     limit: Limit = None,
     size: Size = None,

@@ -28,7 +28,7 @@ def run(
     from paring import runtime
 
     if top < 1:
-        raise ArgumentError("impossible number of classes to show", where="--top", found=top, expected="at least 1")
+        raise ArgumentError("invalid number of classes to show", where="--top", found=top, expected="at least 1")
     model = runtime.load(file, threads=checked_threads(threads))
     results = [(image, model.classify(str(image), top)[0]) for image in images]
     if json:

@@ -76,7 +76,9 @@ def sensitivity(
         Path | None,
         typer.Option("--plot", metavar="FILE", help="Draw a panel a method, a line a layer (png, svg)."),
     ] = None,
-    batch_size: Annotated[int, typer.Option("--batch-size", "-b", metavar="N", help="Images at once.")] = 128,
+    batch_size: Annotated[
+        int, typer.Option("--batch-size", "-b", metavar="N", help="How many images to compute at once.")
+    ] = 128,
     threads: Threads = None,
     size: Size = None,
     mean: Mean = None,

@@ -70,7 +70,7 @@ def score(answer: Answer, data: Dataset | Images, batch_size: int, what: str) ->
         what: for the progress bar.
     """
     if batch_size < 1:
-        raise ArgumentError("impossible batch size", where="--batch-size", found=batch_size, expected="at least 1")
+        raise ArgumentError("invalid batch size", where="--batch-size", found=batch_size, expected="at least 1")
     parts, labels, seconds = [], [], 0.0
     batches = -(-len(data) // batch_size)
     pairs = data.batches(batch_size) if isinstance(data, Dataset) else data.arrays(batch_size)

@@ -25,7 +25,7 @@ Threads = Annotated[
     int | None, typer.Option("--threads", "-t", metavar="N", help="Processor threads. [dim]Default: all cores.[/dim]")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
-Seed = Annotated[int, typer.Option("--seed", metavar="N", help="All randomness is derived from it.")]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Seed of everything random.")]
 Limit = Annotated[
     int | None,
     typer.Option("--limit", metavar="N", help="Use only N images of each split, evenly spaced."),
@@ -33,19 +33,23 @@ Limit = Annotated[
 Size = Annotated[
     int | None,
     typer.Option(
-        "--size", metavar="PIXELS", help="Height and width images are brought to. [dim]Default: the network's.[/dim]"
+        "--size", metavar="PIXELS", help="Scale images to this height and width. [dim]Default: the network's.[/dim]"
     ),
 ]
 Mean = Annotated[
     str | None,
     typer.Option(
-        "--mean", metavar="R,G,B", help="Per channel in 0..1. [dim]Default: measured on the training set.[/dim]"
+        "--mean",
+        metavar="R,G,B",
+        help="Mean of each channel, in 0..1. [dim]Default: measured on the training set.[/dim]",
     ),
 ]
 Std = Annotated[
     str | None,
     typer.Option(
-        "--std", metavar="R,G,B", help="Per channel in 0..1. [dim]Default: measured on the training set.[/dim]"
+        "--std",
+        metavar="R,G,B",
+        help="Deviation of each channel, in 0..1. [dim]Default: measured on the training set.[/dim]",
     ),
 ]
 OnBadImage = Annotated[
@@ -55,7 +59,7 @@ OnBadImage = Annotated[
         metavar="stop|skip",
         callback=_stop_or_skip,
         show_default=False,
-        help="Stop at a damaged image, or leave such images out and count them. [dim]Default: stop.[/dim]",
+        help="Stop at the first damaged image, or skip damaged images and count them. [dim]Default: stop.[/dim]",
     ),
 ]
 Val = Annotated[
@@ -99,5 +103,5 @@ def checked_threads(threads: int | None) -> int:
         wanted = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
         return min(int(wanted), 256) if wanted.isdigit() and int(wanted) else cores()
     if not 1 <= threads <= 256:
-        raise ArgumentError("impossible number of threads", where="--threads", found=threads, expected="1 to 256")
+        raise ArgumentError("invalid number of threads", where="--threads", found=threads, expected="1 to 256")
     return threads

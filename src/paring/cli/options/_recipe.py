@@ -63,7 +63,7 @@ Bits = Annotated[
         "--bits",
         metavar="N",
         rich_help_panel=_PANEL,
-        help="int8 and inq: of a weight; hashed, q-cnn: of a shared value.",
+        help="Bits of a weight (int8, inq) or of a shared value (hashed, q-cnn).",
     ),
 ]
 Layers = Annotated[
@@ -78,7 +78,7 @@ Layers = Annotated[
 ]
 Epochs = Annotated[
     int | None,
-    typer.Option("--epochs", "-e", metavar="N", rich_help_panel=_PANEL, help="Of each tuning; 0 for none."),
+    typer.Option("--epochs", "-e", metavar="N", rich_help_panel=_PANEL, help="Epochs of each tuning; 0: no tuning."),
 ]
 Calibrate = Annotated[
     int | None,
@@ -86,7 +86,7 @@ Calibrate = Annotated[
         "--calibrate",
         metavar="N",
         rich_help_panel=_PANEL,
-        help="Training images that int8, q-cnn, slim look at.",
+        help="How many training images int8, q-cnn and slim look at.",
     ),
 ]
 Augment = Annotated[

@@ -44,17 +44,19 @@ _OPTIONS: dict[str, Any] = {
     "optimizer": _option(
         str, _STEP, "--optimizer", metavar="NAME", text="sgd, adam, adamw or rmsprop. [dim]Default: adam.[/dim]"
     ),
-    "momentum": _option(float, _STEP, "--momentum", metavar="X", text="Of sgd and rmsprop. [dim]Default: 0.9.[/dim]"),
+    "momentum": _option(
+        float, _STEP, "--momentum", metavar="X", text="Momentum of sgd and rmsprop. [dim]Default: 0.9.[/dim]"
+    ),
     "nesterov": _option(bool, _STEP, "--nesterov/--no-nesterov", text="Nesterov's momentum, with sgd."),
     "weight_decay": _option(float, _STEP, "--weight-decay", metavar="X", text="L2 penalty. [dim]Default: 0.[/dim]"),
     "decay_biases": _option(
-        bool, _STEP, "--decay-biases/--no-decay-biases", text="Whether biases and normalizations are decayed, too."
+        bool, _STEP, "--decay-biases/--no-decay-biases", text="Also decay biases and normalizations, or not."
     ),
-    "clip": _option(float, _STEP, "--clip", metavar="X", text="Largest norm of all gradients together; 0 for none."),
+    "clip": _option(float, _STEP, "--clip", metavar="X", text="Largest norm of all gradients together; 0: no limit."),
     "ema": _option(
-        float, _STEP, "--ema", metavar="X", text="Score and keep a moving average of the weights, of this decay."
+        float, _STEP, "--ema", metavar="X", text="Keep a moving average of the weights with this decay, and score it."
     ),
-    "lr": _option(float, _RATE, "--lr", metavar="X", text="At the start. [dim]Default: 0.001.[/dim]"),
+    "lr": _option(float, _RATE, "--lr", metavar="X", text="Learning rate at the start. [dim]Default: 0.001.[/dim]"),
     "schedule": _option(
         str,
         _RATE,
@@ -62,24 +64,28 @@ _OPTIONS: dict[str, Any] = {
         metavar="NAME",
         text="constant, cosine, step, inv, polynomial, linear or exponential. [dim]Default: cosine.[/dim]",
     ),
-    "warmup": _option(int, _RATE, "--warmup", metavar="STEPS", text="Rise linearly over so many steps first."),
+    "warmup": _option(int, _RATE, "--warmup", metavar="STEPS", text="Steps of a linear rise at the start."),
     "milestones": _option(
         str,
         _RATE,
         "--milestones",
         metavar="T,T",
-        text="Of step: fractions of the training, or numbers of steps. [dim]Default: 0.5,0.75.[/dim]",
+        text="Where step falls: fractions of the training, or numbers of steps. [dim]Default: 0.5,0.75.[/dim]",
     ),
     "gamma": _option(
-        str, _RATE, "--gamma", metavar="X[,X]", text="Factor of step (or one a milestone), exponential and inv."
+        str,
+        _RATE,
+        "--gamma",
+        metavar="X[,X]",
+        text="Factor of step (one, or one for each milestone), exponential, inv.",
     ),
     "power": _option(float, _RATE, "--power", metavar="X", text="Exponent of polynomial and inv."),
-    "every": _option(float, _RATE, "--every", metavar="EPOCHS", text="Length of a stair of exponential."),
+    "every": _option(float, _RATE, "--every", metavar="EPOCHS", text="Epochs between two falls of exponential."),
     "augment": _option(
         str, _IMAGES, "--augment", metavar="NAME", text="Augmentation of the images. [dim]Default: none.[/dim]"
     ),
     "smoothing": _option(float, _IMAGES, "--smoothing", metavar="X", text="Label smoothing, 0 to below 1."),
-    "mixup": _option(float, _IMAGES, "--mixup", metavar="ALPHA", text="Mix pairs of images and labels; 0 for not."),
+    "mixup": _option(float, _IMAGES, "--mixup", metavar="ALPHA", text="Mix pairs of images and labels; 0: do not mix."),
     "accumulate": _option(
         int, _SPEED, "--accumulate", metavar="N", text="Compute a batch in N pieces: the same step in less memory."
     ),
@@ -109,7 +115,7 @@ Workers = Annotated[
         "--workers",
         "-j",
         metavar="N",
-        help="Read images as they are needed, decoded in N processes, instead of holding all in memory.",
+        help="Decode images in N processes as they are needed, instead of holding all in memory.",
     ),
 ]
 Device = Annotated[
@@ -117,18 +123,19 @@ Device = Annotated[
     typer.Option("--device", metavar="NAME", help="cpu, cuda or cuda:1. [dim]Default: a GPU if there is one.[/dim]"),
 ]
 Resume = Annotated[
-    bool, typer.Option("--resume", help="Go on where the same command was interrupted, to the same result.")
+    bool, typer.Option("--resume", help="Go on with an interrupted run of the same command, to the same result.")
 ]
 Until = Annotated[
     int | None,
-    typer.Option("--until", metavar="N", help="Stop after N epochs in all, to go on with --resume; schedules stay."),
+    typer.Option("--until", metavar="N", help="Stop after epoch N. --resume goes on; the schedule stays the same."),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Forget an earlier run in the folder and begin anew.")]
 KeepCheckpoints = Annotated[
     int, typer.Option("--keep-checkpoints", metavar="N", help="How many of the newest checkpoints stay.")
 ]
 Every = Annotated[
-    float, typer.Option("--checkpoint", metavar="SECONDS", help="Keep a checkpoint so often, and at the end.")
+    float,
+    typer.Option("--checkpoint", metavar="SECONDS", help="Write a checkpoint every so many seconds, and at the end."),
 ]
 LogEvery = Annotated[int, typer.Option("--log", metavar="STEPS", help="Steps between two lines of log.jsonl; 0: none.")]
 TrackerName = Annotated[
@@ -185,7 +192,7 @@ def chosen(preset: str | None, given: dict[str, Any], seed: int) -> Settings:
     ``inv`` schedule, the stairs of an exponential one and a warm-up count stays.
 
     Raises:
-        ArgumentError: on an unknown preset, or a number that cannot be.
+        ArgumentError: on an unknown preset, or an invalid number.
     """
     from paring import training
     from paring.cli.options._common import numbers
@@ -202,9 +209,7 @@ def chosen(preset: str | None, given: dict[str, Any], seed: int) -> Settings:
         marks = tuple(mark / settings.steps if mark >= 1 else mark for mark in settings.milestones)
         changes.setdefault("milestones", marks)
     if changes.get("epochs", 1) < 1:
-        raise ArgumentError(
-            "impossible number of epochs", where="--epochs", found=given["epochs"], expected="1 or more"
-        )
+        raise ArgumentError("invalid number of epochs", where="--epochs", found=given["epochs"], expected="1 or more")
     settings = settings.changed(**changes)
     settings.check()
     return settings
