@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -225,9 +225,9 @@ def _steps(
     else:
         listed = list(recipe)
     begins = bool(listed) and listed[0].name == "train" and (isinstance(recipe, str) or not ready)
-    how = listed.pop(0).options if begins else {}
-    first = Step("float", {}, _as_it_is) if ready else train_step(**{**how, **training})
-    return [first, *listed]
+    own = listed.pop(0) if begins else train_step()
+    first = replace(own, options=train_step(**{**own.options, **training}).options)
+    return [Step("float", {}, _as_it_is) if ready else first, *listed]
 
 
 def _identity(recipe: str, inputs: Inputs, seed: int, world: World, precision: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ centroids, 16-bit numbers, shared biases, idle weights dropped. See ``docs/recip
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from paring.errors import ArgumentError
@@ -87,7 +88,7 @@ def deep_compression(
     if shared:
         found.append(steps.share(shared, init=chosen["init"], bits=chosen["bits"], penalty=chosen["penalty"]))
         found.append(steps.tune(**how["tune"]))
-    return found
+    return [replace(step, key=step.name) for step in found]
 
 
 def _targets(context: RecipeContext, usual: Any, given: Any) -> dict[str, Any]:

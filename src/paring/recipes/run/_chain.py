@@ -135,7 +135,7 @@ class Chain:
         kept = self.world.shared(self.world.agreed(lambda: self._kept() if self.world.main else {}))
         score = evaluator(state.test)
         for number, (place, step) in enumerate(zip(self.places, self.steps, strict=True)):
-            state.place, state.folder = place, self.folder / place
+            state.place, state.folder, state.key = place, self.folder / place, step.key
             began = time.perf_counter()
             change = step.do(state, step.options)
             alike(state)

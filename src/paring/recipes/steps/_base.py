@@ -52,11 +52,14 @@ class Step:
         name: a verb, in the field's term (``prune``, ``factorize``, ``tune``).
         options: all that its result depends on beside the state, JSON values.
         do: takes the state, which it changes, and the options.
+        key: what its randomness is derived from beside the run's seed; its place in the list if empty. With a key of
+            its own a step draws the same numbers whatever comes before it.
     """
 
     name: str
     options: Mapping[str, Any]
     do: Callable[[State, Mapping[str, Any]], Change]
+    key: str = ""
 
     def scaled(self, effort: float) -> Step:
         """The same with its epochs multiplied, at least one if there were any, and what is counted in their steps."""
@@ -81,7 +84,8 @@ class State:
         original: the float network that the recipe began with; frozen.
         train: training set.
         test: test set; for scores, never for decisions.
-        seed: of the whole run; a step derives its own from it and its ``place``.
+        seed: of the whole run; a step derives its own from it.
+        key: of the step in hand; see :class:`Step`.
         folder: the step's own, for what it must keep to be resumed; made by who uses it.
         place: number and name of the step, unique in the run.
         world: the processes that work together, this one among them; every one of them does every step.
@@ -99,6 +103,7 @@ class State:
     train: Images
     test: Images
     seed: int = 0
+    key: str = ""
     folder: Path = Path()
     place: str = ""
     world: World = field(default_factory=lambda: World(torch.device("cpu")))
@@ -118,7 +123,9 @@ class State:
         return self.train.shape
 
     def step_seed(self) -> int:
-        """A seed of this step's own, below 2**31."""
+        """A seed of this step's own, below 2**63; without a key below 2**31."""
+        if self.key:
+            return derived_seed(self.seed, self.key)
         return derived_seed(self.seed, self.place) % 2**31
 
     def graph(self) -> Graph:
