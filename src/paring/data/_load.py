@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from difflib import get_close_matches
 from math import prod
+from typing import TypedDict
 
 import numpy as np
 
@@ -28,6 +29,15 @@ KINDS: dict[str, Callable[[str, str], Source]] = {
     "hub": read_hub,
 }
 _SPLITS = ("train", "test", "all")
+
+
+class Asked(TypedDict):
+    """How the user wants images prepared; see :func:`load`."""
+
+    size: int | tuple[int, int] | None
+    channels: int | None
+    mean: tuple[float, ...] | None
+    std: tuple[float, ...] | None
 
 
 def load(
@@ -66,7 +76,21 @@ def load(
     """
     read, where = _reader(spec)
     _check_arguments(split, limit, on_bad_image, preparation, (size, channels, mean, std))
-    source = read(where, split)
+    asked: Asked = {"size": size, "channels": channels, "mean": mean, "std": std}
+    return loaded(read(where, split), spec, split, limit, preparation, on_bad_image, asked)
+
+
+def loaded(
+    source: Source,
+    spec: str,
+    split: str,
+    limit: int | None,
+    preparation: Preparation | None,
+    on_bad_image: str,
+    asked: Asked,
+) -> Dataset:
+    """A source read into memory; arguments and errors as of :func:`load`."""
+    size, channels, mean, std = asked["size"], asked["channels"], asked["mean"], asked["std"]
     numbers = _numbers(source, split, limit, spec)
     if preparation is None:
         shape, resize = _target(source, numbers, size, channels, on_bad_image)

@@ -33,7 +33,7 @@ def write_result(
     height, width, channels = data.preparation.shape
     graph = graph_with_forms(trained, (channels, height, width))
     provenance = {"recipe": record.recipe, "network": record.network, "data": data.name.partition(":")[0]}
-    contents = Contents(graph, data.preparation, data.classes, {**provenance, "paring": __version__})
+    contents = Contents(graph, data.known_preparation, data.classes, {**provenance, "paring": __version__})
     written = write(path, contents, coding)
     paper = write(folder / f"{record.network}.paper.pare", contents, coding="huffman")
     ours, theirs = ({row.name: row.size for row in table.rows} for table in (written, paper))

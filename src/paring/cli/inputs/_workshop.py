@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from paring.cli.inputs import _networks
-from paring.cli.inputs._networks import Named
+from paring.cli.inputs._networks import preparing
 from paring.cli.render._output import note_bad, rank
 from paring.errors import ArgumentError
 from paring.image import Preparation
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from paring.data import Dataset, Listing
+    from paring.networks import Named
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,10 @@ class Workshop:
 
     def maker(self) -> Callable[[], nn.Module]:
         """A function, named after the network, that builds it anew: with its checkpoint's weights, else fresh ones."""
+        from paring import networks
 
         def make() -> nn.Module:
-            return _networks.build(self.named, self.train)
+            return networks.build(self.named, self.train)
 
         make.__name__ = self.named.title
         return make
@@ -122,10 +123,10 @@ def open_workshop(
     Raises:
         ArgumentError, CheckpointError, DataError: as the loader and the builder do.
     """
-    from paring import data
+    from paring import data, networks
 
-    named = _networks.find(net, weights)
-    wanted = _networks.preparing(named, dict(asked))
+    named = networks.find(net, weights)
+    wanted = preparing(named, dict(asked))
     loading: dict[str, Any] = {key: asked[key] for key in ("limit", "on_bad_image") if key in asked}
     listing = test_listing = None
     if stream:
@@ -153,7 +154,7 @@ def open_workshop(
         note_bad((*train.bad, *test.bad))
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
-    return Workshop(named, _networks.build(named, train), train, test, listing, test_listing)
+    return Workshop(named, networks.build(named, train), train, test, listing, test_listing)
 
 
 def _listed(spec: str, wanted: dict[str, Any]) -> tuple[Listing, Preparation]:

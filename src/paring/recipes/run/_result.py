@@ -27,7 +27,7 @@ def write_file(
 ) -> None:
     """Write the file and complete the record with its bytes."""
     provenance = {"recipe": record.recipe, "network": record.network, "data": data.name.partition(":")[0]}
-    contents = Contents(graph, data.preparation, data.classes, {**provenance, "paring": __version__})
+    contents = Contents(graph, data.known_preparation, data.classes, {**provenance, "paring": __version__})
     written = write(path, contents, coding)
     sizes = {row.name: row.size for row in written.rows if row.section == "weights"}
     record.layers = layers(graph, sizes)
