@@ -63,7 +63,9 @@ def distill(
     wish = wish_of(student, options)
     data = set_of(student, train, wish, split="train", limit=limit)
     tests = None if val is None else set_of(student, val, _alike(data), split="test", limit=limit, classes=data.classes)
-    chosen = (settings or Settings(epochs=10, lr=0.05)).changed(**options)
+    if settings is None:  # an epoch has some fifty steps
+        settings = Settings(epochs=10, lr=0.05, batch=next((b for b in (128, 64, 32, 16) if len(data) >= 50 * b), 8))
+    chosen = settings.changed(**options)
     chosen = chosen.changed(batch=min(chosen.batch, len(data)))
     teachers = teacher if isinstance(teacher, Sequence) and not isinstance(teacher, str) else [teacher]
     batches = Batches(

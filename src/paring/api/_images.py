@@ -42,6 +42,6 @@ def vectors(x: Any, limit: int) -> torch.Tensor | None:
         return None
     first = x if hasattr(x, "shape") else next(iter(x), None)
     first = first[0] if isinstance(first, tuple | list) and first else first
-    if getattr(first, "ndim", 0) != 2:
+    if getattr(first, "ndim", 0) != 2 or "float" not in str(first.dtype):  # 8 bits: a gray picture
         return None
     return torch.from_numpy(gathered(in_order(x), limit)[0][:limit].astype(np.float32))

@@ -112,7 +112,7 @@ def dataset(
         return _of_pictures(pictures(x), f"folder:{x}", wish, limit, shape)
     if is_picture(x):
         x = [x]
-    if isinstance(x, list | tuple) and len(x) and (all(map(is_picture, x)) or _loose(x)):
+    if isinstance(x, list | tuple) and x and all(is_picture(one) or _loose(one) for one in x):
         if labels:
             raise ArgumentError("pictures without labels", expected="a pair (images, labels) or a folder of classes")
         return _of_pictures(list(x), "pictures", wish, limit, shape)
@@ -141,8 +141,8 @@ def _some(data: Dataset, rows: np.ndarray) -> Dataset:
 
 
 def _loose(x: Any) -> bool:
-    """Whether a list holds single images as arrays, not batches."""
-    return isinstance(x, list) and all(isinstance(one, np.ndarray) and one.dtype == np.uint8 for one in x)
+    """Whether this is one image as an array, not a batch."""
+    return isinstance(x, np.ndarray) and x.dtype == np.uint8 and x.ndim in (2, 3)
 
 
 def _named(spec: str, wish: Wish, split: str, limit: int | None, shape: tuple[int, int, int] | None) -> Dataset:
@@ -200,7 +200,7 @@ def _of_arrays(
         numbers = np.zeros(len(images), np.int64)
     elif not classes:
         classes = tuple(str(number) for number in range(int(numbers.max()) + 1))
-    if len(numbers) and classes and not 0 <= numbers.min() <= numbers.max() < len(classes):
+    if labels and not 0 <= numbers.min() <= numbers.max() < len(classes):
         raise DataError(
             "label is out of range", found=f"{numbers.min()} .. {numbers.max()}", expected=f"0 .. {len(classes) - 1}"
         )

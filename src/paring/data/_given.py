@@ -102,10 +102,16 @@ def pair(x: Any) -> tuple[Any, Any] | None:
     if not isinstance(x, tuple | list) or len(x) != 2 or any(is_picture(part) for part in x):
         return None
     images, labels = x
-    if not (hasattr(images, "shape") or isinstance(images, list | tuple)) or np.ndim(labels) != 1:
+    whole = hasattr(images, "shape") or isinstance(images, list | tuple)
+    counted = getattr(labels, "ndim", 0) == 1 or (isinstance(labels, list | tuple) and not _nested(labels))
+    if not whole or not counted:
         return None
     numbers = array(labels)
     return (images, labels) if numbers.dtype.kind in "iu" and len(numbers) == len(images) else None
+
+
+def _nested(x: Any) -> bool:
+    return any(hasattr(one, "__len__") for one in x)
 
 
 def batch_of(item: Any) -> tuple[Any, Any]:

@@ -97,6 +97,7 @@ def loaded(
         plain = Preparation(*shape, (0.0,) * shape[2], (1.0,) * shape[2], resize)
         images, good = _images(source, numbers, plain, spec, on_bad_image)
         mean, std = _statistics(spec, split, plain, limit, images, on_bad_image, mean, std)
+        mean, std = (part * shape[2] if len(part) == 1 else part for part in (mean, std))  # one number for all channels
         preparation = Preparation(*shape, mean, std, resize)
     else:
         images, good = _images(source, numbers, preparation, spec, on_bad_image)

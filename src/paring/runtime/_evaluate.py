@@ -39,12 +39,8 @@ def evaluate(model: Model, data: Any, size: int) -> dict[str, float]:
         loss -= float(_log_probabilities(scores, model.ends_in_softmax)[rows, labels].sum())
     if not images:
         raise DataError("there are no images to evaluate on")
-    counts: dict[str, float] = {
-        "images": images,
-        "accuracy": 1 - wrong / images,
-        "error": wrong / images,
-        "loss": loss / images,
-    }
+    error = wrong / images
+    counts: dict[str, float] = {"images": images, "accuracy": 1 - error, "error": error, "loss": loss / images}
     return counts | ({"error_5": wrong_5 / images} if classes >= _MANY else {})
 
 
