@@ -172,6 +172,23 @@ def test_run_again(tmp_path):
     assert recipes.RECIPES
 
 
+def test_a_name_and_a_folder_of_classes(tmp_path):
+    pil = pytest.importorskip("PIL.Image", reason="opens pictures with Pillow")
+    for number, image in enumerate((data(30)[0].numpy() * 255).round().astype(np.uint8)):
+        place = tmp_path / "set" / "abc"[number % 3]
+        place.mkdir(parents=True, exist_ok=True)
+        pil.fromarray(image[0]).save(place / f"{number:02}.png")
+    words = {"recipe": "int8", "progress": False, "log": lambda line: None, "mean": (0.5,), "std": (0.25,)}
+    one = paring.compress(small(), tmp_path / "set", run=tmp_path / "1", **words)
+    two = paring.compress(small(), f"imagefolder:{tmp_path / 'set'}", run=tmp_path / "2", **words)
+    three = paring.compress(small(), tmp_path / "set", tmp_path / "set", run=tmp_path / "3", **words)
+    for model in (one, two, three):
+        assert model.classes == ("a", "b", "c")
+        assert model.preparation == Preparation(8, 8, 1, (0.5,), (0.25,))
+        assert model.report.test_images == 6
+    assert one.evaluate(tmp_path / "set")["images"] == 6
+
+
 def test_errors_are_ours():
     with pytest.raises(ParingError, match="images"):
         paring.quantize(small(), 7)

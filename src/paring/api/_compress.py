@@ -12,7 +12,7 @@ from torch import nn
 from paring.api._images import set_of, wish_of
 from paring.api._network import graph_of
 from paring.capture import rebuild
-from paring.data import Dataset, parted
+from paring.data import Dataset, Wish, is_data, parted
 from paring.errors import ArgumentError
 from paring.recipes import compress as run_recipe
 from paring.runtime import Model, load
@@ -36,8 +36,8 @@ def compress(
         net: a trained module, which stays as it is; a model; a zoo name or a function that makes a network, which is
             trained first.
         train: training images with labels: a loader of pairs, a pair (images, labels) of tensors or arrays, a folder
-            with a sub-folder for each class, or ``kind:where``. All are read into memory once, as a loader gives them,
-            in the order of its set; what distorts them at random belongs into the recipe's ``augment``.
+            with a sub-folder for each class, or ``kind:where``. A loader is read into memory once, in the order of its
+            set; what distorts images at random belongs into the recipe's ``augment``.
         val: images to score on, likewise; by default the test part of what ``train`` names, or every fifth image of
             each class of it, which is then not trained on.
         recipe: a name (``paring.recipes.RECIPES`` has them all), or a list of steps.
@@ -60,11 +60,14 @@ def compress(
     if not isinstance(net, nn.Module | str) and not _is_maker(net):
         network = rebuild(graph_of(net)).eval()
     wish = wish_of(net, options)
-    first = set_of(net, train, wish, split="train", limit=limit, classes=classes)
-    second = _tested(net, first, train, val, limit)
-    if val is None and second is None:
-        first, second = parted(first)
-    done = run_recipe(network, (first, second), Path(run), recipe, threads=threads, **options)  # type: ignore[arg-type]
+    sets: Any
+    if (spec := _named(train)) and val is None:
+        asked = {"preparation": wish.preparation, "size": wish.size, "mean": wish.mean, "std": wish.std, "limit": limit}
+        sets, options["data_args"] = spec, {**asked, **options.get("data_args", {})}
+    else:
+        first = set_of(net, train, wish, split="train", limit=limit, classes=classes)
+        sets = parted(first) if val is None else (first, _tested(net, first, val, limit))
+    done = run_recipe(network, sets, Path(run), recipe, threads=threads, **options)  # type: ignore[arg-type]
     model = load(Path(run) / str(done.record.file), threads or 1)
     model.report = done.record
     return model
@@ -74,14 +77,17 @@ def _is_maker(net: Any) -> bool:
     return isinstance(net, Callable) and not hasattr(net, "graph")  # type: ignore[arg-type]
 
 
-def _tested(net: Any, first: Dataset, train: Any, val: Any, limit: int | None) -> Dataset | None:
-    """The test set, prepared as the training set is; None if it is to be cut from that."""
-    from paring.data import Wish, is_data
+def _named(train: Any) -> str:
+    """``kind:where`` if that is what the user gave, or a folder of classes; else nothing."""
+    if not is_data(train):
+        return ""
+    return f"imagefolder:{train}" if Path(train).expanduser().is_dir() else str(train)
 
-    if val is None and not is_data(train):
-        return None
+
+def _tested(net: Any, first: Dataset, val: Any, limit: int | None) -> Dataset:
+    """The test set, prepared as the training set is."""
     told = Wish(first.preparation) if first.told else Wish()
-    second = set_of(net, train if val is None else val, told, split="test", limit=limit, classes=first.classes)
+    second = set_of(net, val, told, split="test", limit=limit, classes=first.classes)
     if second.preparation.shape != first.preparation.shape or second.classes != first.classes:
         raise ArgumentError(
             "training and test images differ",
