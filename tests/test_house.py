@@ -20,12 +20,13 @@ BELOW = {
     "graph": {"errors", "forms"},
     "image": {"errors"},
     "container": {"errors", "files", "forms", "coding", "graph", "image"},
-    "runtime": {"errors", "forms", "coding", "graph", "image", "container", "_native"},
     "data": {"errors", "image"},
+    "runtime": {"errors", "forms", "coding", "graph", "image", "container", "data", "_native"},
     "layers": GROUND,
     "zoo": GROUND | {"layers"},
-    "capture": GROUND | {"layers"},
+    "networks": GROUND | {"layers", "zoo", "capture", "parametrize"},
     "parametrize": GROUND | {"layers"},
+    "capture": GROUND | {"layers", "parametrize"},
     "methods": GROUND | {"layers", "capture", "parametrize"},
     "training": GROUND | {"layers", "parametrize"},
     "distillation": GROUND | {"layers", "capture", "parametrize", "training"},
@@ -33,6 +34,7 @@ BELOW = {
     "recipes": GROUND | {"layers", "zoo", "capture", "parametrize", "methods", "training", "distillation"},
     "report": GROUND,
 }
+BELOW["api"] = set(BELOW) - {"report", "sensitivity"}
 BELOW["cli"] = set(BELOW)
 TORCH_FREE = (*sorted(GROUND - {"_native"}), "report")
 

@@ -230,7 +230,7 @@ def _no_constant(name: str) -> float:
     raise ValueError(f"{name} is no JSON value")
 
 
-def _fields(kind: type, values: Any) -> dict[str, Any]:
+def _fields(kind: Any, values: Any) -> dict[str, Any]:
     """JSON values as a dataclass's fields.
 
     Raises:

@@ -228,7 +228,7 @@ def test_a_thread_that_an_exit_function_waits_for_comes_back():
     lines = [
         "import atexit, threading, time, numpy as np",
         "stop = threading.Event()",
-        "atexit.register(lambda: (stop.set(), thread.join(), print('joined')))  # before Paring's own, so called after it",
+        "atexit.register(lambda: (stop.set(), thread.join(), print('joined')))",  # called after Paring's
         "from paring.graph import Graph, Node",
         "from paring.runtime import Engine",
         "engine = Engine(Graph({'x': (64, 64, 8)}, [Node('y', 'relu', ('x',))], ('y',), {}))",

@@ -18,18 +18,21 @@ from paring.capture import _rules_binary as _rules_binary
 from paring.capture import _rules_layers as _rules_layers
 from paring.capture import _rules_views as _rules_views
 from paring.capture._export import export_program
+from paring.capture._forms import with_forms
 from paring.capture._lower import Lowering
 from paring.capture._patterns import recognized
 from paring.capture._program import BATCH, Program, Ref, references
+from paring.capture._rebuild import Rebuilt
 from paring.errors import ArgumentError
 from paring.graph import Graph, fold_scale_shift, simplify
 
 
-def capture(module: nn.Module, example: Any, *, fold: bool = True) -> Graph:
+def capture(module: nn.Module, example: Any, *, fold: bool = True, forms: bool = True) -> Graph:
     """The network as a graph, in eval mode, through ``torch.export``.
 
     Nodes are named after the modules that made them (``layer1.0.conv1``), weights after the parameters
-    (``layer1.0.conv1.weight``), in torch's layout and float32. A parametrized weight
+    (``layer1.0.conv1.weight``), in torch's layout and float32. A weight that trains in a form (pruned, shared, ternary,
+    ...) has that form in the graph, a binary layer's one bit a sign; any other parametrized weight
     (``torch.nn.utils.parametrize``) is captured with its effective value under its plain name. A parameter shared by
     two modules is kept once, under its first path. Views, transposes and flattens become bookkeeping; what is left of
     them is a ``flatten`` or ``channel_shuffle`` node. The module is left as it was, training flags included.
@@ -39,22 +42,31 @@ def capture(module: nn.Module, example: Any, *, fold: bool = True) -> Graph:
         example: an input ``(N, C, H, W)``, ``(N, C, L)`` or ``(N, F)`` as tensor or array, of which only the shape
             behind N counts; or that shape alone, ``(C, H, W)``; or a list of these for a network of many inputs.
         fold: fold batch norms and other per-channel factors into the convolution or fully connected layer before
-            them, where it is the only reader of that layer. With False they stay ``scale_shift`` nodes.
+            them, where it is the only reader of that layer and the weight is 32-bit dense: folded into any other form,
+            they would scale its values apart. With False they stay ``scale_shift`` nodes.
+        forms: keep the forms of trained weights. With False every weight is dense.
 
     Returns:
         A validated graph. Its answers are those of the module, maps as ``(H, W, C)``.
 
     Raises:
-        GraphError: naming module, source line and operator, if something has no counterpart in a graph.
+        GraphError: naming module, source line and operator, if something has no counterpart in a graph; naming the
+            weight, if its form did not reach the graph.
         ArgumentError: if ``example`` is no input.
 
     Warns:
         UserWarning: if parameters do not reach the output, with their names.
     """
-    program = trace(bare(module), example)
-    if missing := unread(program):
-        warnings.warn(f"parameters that no output depends on are left out: {', '.join(missing)}", stacklevel=2)
-    graph = simplify(Lowering(program).run())
+    module = bare(module)
+    if isinstance(module, Rebuilt) and module.takes(examples_for(module, example)):
+        graph = module.as_graph()
+    else:
+        program = trace(module, example)
+        if missing := unread(program):
+            warnings.warn(f"parameters that no output depends on are left out: {', '.join(missing)}", stacklevel=2)
+        graph = simplify(Lowering(program).run())
+    if forms:
+        graph = with_forms(graph, module, lambda: unused(module, example))
     return fold_scale_shift(graph) if fold else graph
 
 

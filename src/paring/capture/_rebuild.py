@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from paring.capture._rebuild_integer import INTEGER_OPS, moved
-from paring.errors import GraphError
+from paring.errors import ArgumentError, GraphError
 from paring.forms import Dense, Form, Integer, largest_code
 from paring.graph import Graph, Node
 from paring.layers import TensorCodes, binary_sign, clamp_codes, integer_weight, lookup_codes, scale_and_shift
@@ -20,7 +20,7 @@ from paring.layers import TensorCodes, binary_sign, clamp_codes, integer_weight,
 Weights = dict[str, Tensor]
 
 
-def rebuild(graph: Graph, norms: Mapping[str, nn.Module] | None = None) -> Rebuilt:
+def rebuild(graph: Graph | Any, norms: Mapping[str, nn.Module] | None = None) -> Rebuilt:
     """A torch module that computes what the graph does, with every weight a float32 parameter of its exact value.
 
     Its ``state_dict`` has the graph's weight names. It takes ``(N, C, H, W)`` or ``(N, F)`` tensors, one per input of
@@ -31,14 +31,18 @@ def rebuild(graph: Graph, norms: Mapping[str, nn.Module] | None = None) -> Rebui
     gradients of ``paring.layers``: a layer's parameter is rounded to the codes of its form's scales on the way.
 
     Args:
-        graph: any well-formed graph.
+        graph: any well-formed graph, or what holds one: a model of :func:`paring.load`, the contents of a file.
         norms: name of a ``scale_shift`` node to the batch norm to stand in its place, so that it is trained as one
             (:func:`batch_norms` finds them); it goes by the node's name in the ``state_dict``.
 
     Raises:
         GraphError: if the graph is not well formed, or a batch norm does not fit its node.
+        ArgumentError: if ``graph`` is no graph and holds none.
     """
-    return Rebuilt(graph, norms)
+    held = getattr(graph, "graph", graph)
+    if not isinstance(held, Graph):
+        raise ArgumentError("not a graph", found=type(graph).__name__, expected="a Graph, a Model or Contents")
+    return Rebuilt(held, norms)
 
 
 class Rebuilt(nn.Module):
@@ -86,6 +90,12 @@ class Rebuilt(nn.Module):
         kept = {name: value for name, value in self.steps(*inputs) if name in self._answers}
         answers = tuple(kept[name] for name in self._answers)
         return answers[0] if len(answers) == 1 else answers
+
+    def takes(self, inputs: Sequence[Tensor]) -> bool:
+        """Whether these inputs have the shapes that the graph was made for."""
+        shapes = [tuple(x.shape[1:]) for x in inputs]  # (C, H, W), (C, L) or (F,)
+        turned = [(*((1,) * (len(s) == 2)), *s[1:], s[0]) if len(s) > 1 else s for s in shapes]
+        return turned == list(self._inputs.values())
 
     def steps(self, *inputs: Tensor) -> Iterator[tuple[str, Tensor]]:
         """Every value's name and tensor, inputs first, in the order in which they are made.

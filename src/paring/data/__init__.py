@@ -8,6 +8,10 @@
 A data set is named ``kind:where``; ``docs/guide/your_data.md`` says what each kind reads. To add one, write a file
 with a function ``read(where, split) -> Source`` and give it a row in ``KINDS`` of ``_load.py``."""
 
+from paring.data._adapt import Wish as Wish
+from paring.data._adapt import dataset as dataset
+from paring.data._adapt import is_data as is_data
+from paring.data._adapt import parted as parted
 from paring.data._dataset import Dataset as Dataset
 from paring.data._idx import read_idx as read_idx
 from paring.data._listing import Listing as Listing

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -26,12 +26,14 @@ class Dataset:
     Attributes:
         name: as the user wrote it, ``kind:where``.
         split: ``train``, ``test`` or ``all``.
-        images: uint8 ``(N, H, W, C)``.
+        images: uint8 ``(N, H, W, C)``; or float32, what is left of the preparation being ``(image - mean) / std``.
         labels: int64 ``(N,)``, indices into ``classes``.
         classes: class names.
         preparation: how further images become the network's input; its mean and std also serve :meth:`prepared`.
         skipped: images left out because they could not be read; only with ``on_bad_image="skip"``.
         bad: where each of these is.
+        told: False if the images came as numbers of which nobody said how they were made from pictures; the
+            preparation then gives their shape and nothing more.
     """
 
     name: str
@@ -42,9 +44,15 @@ class Dataset:
     preparation: Preparation
     skipped: int = 0
     bad: tuple[str, ...] = ()
+    told: bool = True
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def known_preparation(self) -> Preparation | None:
+        """The preparation for a file; None if pictures could not be prepared by it."""
+        return self.preparation if self.told else None
 
     def prepared(self, start: int = 0, stop: int | None = None) -> np.ndarray:
         """Images ``start .. stop - 1`` as the network sees them.
@@ -52,7 +60,11 @@ class Dataset:
         Returns:
             float32 ``(stop - start, H, W, C)``, by the runtime's own arithmetic.
         """
-        return normalize(self.images[start:stop], self.preparation)
+        images = self.images[start:stop]
+        if images.dtype == np.uint8:
+            return normalize(images, self.preparation)
+        mean, std = (np.array(numbers, np.float32) for numbers in (self.preparation.mean, self.preparation.std))
+        return (images - mean) / std
 
     def batches(self, size: int = 256) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """All samples in order as (prepared images, labels), ``size`` at a time; the last batch may be shorter."""
@@ -83,7 +95,7 @@ class Source:
     Attributes:
         labels: int64 ``(N,)``, not checked yet.
         classes: class names.
-        fetch: sample numbers, ascending, to as many encoded images: bytes of an image file, or its path.
+        fetch: sample numbers, ascending, to as many images: bytes of an image file, its path, or an array.
         place: sample number to words for an error (``train.parquet, row 7``).
         pixels: uint8 ``(N, H, W, C)`` where the source holds plain pixels; ``fetch`` is then not used.
         whole: True if the source has no test part of its own, so that one must be held out.
@@ -94,7 +106,7 @@ class Source:
     labels: np.ndarray
     classes: tuple[str, ...]
     place: Callable[[int], str]
-    fetch: Callable[[np.ndarray], list[bytes | Path]] = field(default=lambda numbers: [])
+    fetch: Callable[[np.ndarray], Sequence[bytes | Path | np.ndarray]] = field(default=lambda numbers: [])
     pixels: np.ndarray | None = None
     whole: bool = False
     blocks: np.ndarray | None = None

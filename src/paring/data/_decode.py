@@ -12,17 +12,22 @@ import numpy as np
 
 from paring.errors import DataError, ParingError
 from paring.image import Preparation
-from paring.image._prepare import as_array, open_image, pixels
+from paring.image._prepare import picture, pixels
 
+#: An image file's bytes or path; or an image as it is, uint8 ``(H, W)`` or ``(H, W, C)``.
+Encoded = bytes | Path | np.ndarray
 #: Side of the crop over the shorter side before it: 224 of 256, the ImageNet custom.
 CROP = 0.875
 
 
-def sizes(items: Sequence[bytes | Path], place: Callable[[int], str], on_bad_image: str) -> set[tuple[int, int, int]]:
+def sizes(items: Sequence[Encoded], place: Callable[[int], str], on_bad_image: str) -> set[tuple[int, int, int]]:
     """Every (height, width, channels) among encoded images, from their headers alone; channels are 1 or 3."""
     images = _pillow()
     found: set[tuple[int, int, int]] = set()
     for number, item in enumerate(items):
+        if isinstance(item, np.ndarray):
+            found.add((*item.shape[:2], 3 if item.ndim == 3 and item.shape[2] > 1 else 1))  # type: ignore[arg-type]
+            continue
         try:
             with images.open(_file(item)) as image:
                 gray = image.mode in ("1", "L", "LA", "I", "F") or image.mode.startswith("I;16")
@@ -34,12 +39,12 @@ def sizes(items: Sequence[bytes | Path], place: Callable[[int], str], on_bad_ima
 
 
 def decode(
-    items: Sequence[bytes | Path], preparation: Preparation, place: Callable[[int], str], on_bad_image: str
+    items: Sequence[Encoded], preparation: Preparation, place: Callable[[int], str], on_bad_image: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Decode, scale and crop.
 
     Args:
-        items: image files, as bytes or paths.
+        items: image files, as bytes or paths, or arrays.
         preparation: gives channels, resize, height and width.
         place: position in ``items`` to words for an error.
         on_bad_image: ``stop`` raises on the first damaged image; ``skip`` leaves it out.
@@ -57,7 +62,7 @@ def decode(
 
     def one(number: int) -> None:
         try:
-            out[number] = pixels(as_array(open_image(_file(items[number])), preparation.white), preparation)  # type: ignore[arg-type]
+            out[number] = pixels(picture(items[number], preparation.white), preparation)
         except (DataError, MemoryError) as error:
             if on_bad_image == "stop":
                 raise _bad(place(number), error) from None

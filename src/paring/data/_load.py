@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from difflib import get_close_matches
 from math import prod
+from typing import TypedDict
 
 import numpy as np
 
@@ -28,6 +29,16 @@ KINDS: dict[str, Callable[[str, str], Source]] = {
     "hub": read_hub,
 }
 _SPLITS = ("train", "test", "all")
+
+
+class Asked(TypedDict):
+    """How the user wants images prepared; see :func:`load`."""
+
+    size: int | tuple[int, int] | None
+    channels: int | None
+    mean: tuple[float, ...] | None
+    std: tuple[float, ...] | None
+    white: float
 
 
 def load(
@@ -68,13 +79,28 @@ def load(
     """
     read, where = _reader(spec)
     _check_arguments(split, limit, on_bad_image, preparation, (size, channels, mean, std))
-    source = read(where, split)
+    asked: Asked = {"size": size, "channels": channels, "mean": mean, "std": std, "white": white}
+    return loaded(read(where, split), spec, split, limit, preparation, on_bad_image, asked)
+
+
+def loaded(
+    source: Source,
+    spec: str,
+    split: str,
+    limit: int | None,
+    preparation: Preparation | None,
+    on_bad_image: str,
+    asked: Asked,
+) -> Dataset:
+    """A source read into memory; arguments and errors as of :func:`load`."""
+    size, channels, mean, std, white = asked["size"], asked["channels"], asked["mean"], asked["std"], asked["white"]
     numbers = _numbers(source, split, limit, spec)
     if preparation is None:
         shape, resize = _target(source, numbers, size, channels, on_bad_image)
         plain = Preparation(*shape, (0.0,) * shape[2], (1.0,) * shape[2], resize, white)
         images, good = _images(source, numbers, plain, spec, on_bad_image)
         mean, std = _statistics(spec, split, plain, limit, images, on_bad_image, mean, std)
+        mean, std = (part * shape[2] if len(part) == 1 else part for part in (mean, std))  # one number for all channels
         preparation = Preparation(*shape, mean, std, resize, white)
     else:
         images, good = _images(source, numbers, preparation, spec, on_bad_image)

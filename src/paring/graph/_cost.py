@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from paring.forms import Codebook, Form
+from paring.graph._cost_table import html, text
 from paring.graph._graph import Graph, Node
 
 #: Operators that can write over their first input if nothing else reads it afterwards.
@@ -119,6 +120,13 @@ class Cost:
         input where it dies with them.
         """
         return max((row.live_bytes for row in self.rows), default=self.input_bytes)
+
+    def __str__(self) -> str:
+        return text(self)
+
+    def _repr_html_(self) -> str:
+        """For a notebook."""
+        return html(self)
 
 
 def cost(graph: Graph, activation_bytes: int = 4) -> Cost:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from paring.errors import DataError, ParingError
+from paring.errors import ArgumentError, DataError, ParingError
 from paring.image._preparation import Preparation
 
 #: Fractional bits of a resampling weight; with 8-bit pixels, sums stay inside 32 bits.
@@ -120,35 +121,61 @@ def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
     return _scaled(image, rows, columns)
 
 
-def open_image(path: str | Path) -> Any:
+def picture(source: Any, white: float = 0.0) -> np.ndarray:
+    """One picture of any kind as an array.
+
+    Args:
+        source: a path; a file's bytes, or a ``BytesIO`` of them; a PIL image; or an array, given back as it is.
+        white: see :func:`as_array`.
+
+    Raises:
+        ArgumentError: if it is something else.
+        DataError: as :func:`open_image`.
+    """
+    if isinstance(source, np.ndarray):
+        return source
+    if isinstance(source, bytes | bytearray | memoryview):
+        source = BytesIO(source)
+    if isinstance(source, str | Path | BytesIO):
+        return as_array(open_image(source), white)
+    if hasattr(source, "convert") and hasattr(source, "mode"):
+        return as_array(source, white)
+    expected = "a path, bytes, BytesIO, PIL image or NumPy array"
+    raise ArgumentError("not an image", found=type(source).__name__, expected=expected)
+
+
+def open_image(path: str | Path | BytesIO) -> Any:
     """The image in a file, turned upright by its EXIF note, as a PIL image.
 
     Raises:
         ParingError: if Pillow is not installed.
         DataError: if there is no such file, it is no image, or it is damaged.
     """
+    where = "bytes" if isinstance(path, BytesIO) else path
     try:
         from PIL import Image, ImageOps, UnidentifiedImageError
     except ImportError:
         raise ParingError(
-            "opening image files needs Pillow", where=path, fix="Run `pip install 'paring[cli]'`, or pass a uint8 array"
+            "opening image files needs Pillow",
+            where=where,
+            fix="Run `pip install 'paring[cli]'`, or pass a uint8 array",
         ) from None
     try:
         with Image.open(path) as image:
             if image.width * image.height > MAX_PIXELS:
-                raise DataError("image is too large", where=path, found=image.size, expected=f"{MAX_PIXELS} pixels")
+                raise DataError("image is too large", where=where, found=image.size, expected=f"{MAX_PIXELS} pixels")
             image.load()
             return ImageOps.exif_transpose(image)
     except FileNotFoundError:
-        raise DataError("image does not exist", where=path) from None
+        raise DataError("image does not exist", where=where) from None
     except IsADirectoryError:
-        raise DataError("is a folder, not an image", where=path, fix="Name the images in it") from None
+        raise DataError("is a folder, not an image", where=where, fix="Name the images in it") from None
     except UnidentifiedImageError:
-        raise DataError("file is not an image", where=path) from None
+        raise DataError("file is not an image", where=where) from None
     except DataError:
         raise
     except Exception as error:  # Pillow's decoders raise anything on a damaged file, NotImplementedError and more
-        raise DataError("image cannot be read", where=path, found=error) from None
+        raise DataError("image cannot be read", where=where, found=error) from None
 
 
 def as_array(image: Any, white: float = 0.0) -> np.ndarray:

@@ -2,11 +2,11 @@
 
 A method is a pure function on arrays, a trainable form (a ``torch.nn.utils.parametrize`` parametrization) and a
 function that applies it to the layers a pattern matches. Methods follow one another on the same weight: sharing keeps
-the zeros of pruning. :func:`forms` turns a trained network into forms for the graph.
+the zeros of pruning. :func:`paring.capture.capture` puts the forms of a trained network into its graph.
 
     prune(network, {"fc*": 0.05, "conv*": 0.2})     # train ...
     share(network, {"fc*": 32, "conv*": 256})       # train ...
-    graph.weights.update(forms(network))
+    graph = capture(network, (1, 28, 28))           # weights keep their forms
 """
 
 from paring.methods._capture import graph_with_forms as graph_with_forms

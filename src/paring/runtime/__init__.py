@@ -7,3 +7,4 @@ from paring.runtime._engine import info as info
 from paring.runtime._model import Model as Model
 from paring.runtime._model import Timing as Timing
 from paring.runtime._model import load as load
+from paring.runtime._onnx import write_onnx as write_onnx

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from paring.container import Contents, Inspection, read, write
+from paring.data import _given as given
 from paring.errors import ArgumentError, GraphError
-from paring.graph import Graph
+from paring.graph import Graph, Node
 from paring.image import Preparation, normalize, prepare
-from paring.image._prepare import as_array, open_image, pixels
+from paring.image._prepare import picture, pixels
 from paring.runtime import reference
 from paring.runtime._engine import Engine, StepTime
+from paring.runtime._evaluate import evaluate
+from paring.runtime._onnx import write_onnx
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,11 @@ class Timing:
 class Model:
     """A network with how to prepare its images and what its classes are called.
 
+    A model may be shared between threads: what it holds does not change, answers are those of one thread, and calls
+    wait for one another in the engine. For answers at the same time give each thread a model of its own, such as a
+    ``copy.deepcopy``. Only :meth:`close` and :meth:`profile` are for one thread alone. A model may be pickled and
+    handed to another process, spawned or forked before its first call; its engine is built anew there.
+
     Args:
         contents: what :func:`paring.container.read` returns: ``graph``, ``preparation`` (or None), ``classes`` (a
             possibly empty sequence of names) and ``provenance``.
@@ -43,11 +54,8 @@ class Model:
         GraphError: if the network does not have exactly one input and one output, or does not fit its preparation.
     """
 
-    def __repr__(self) -> str:
-        sides = "x".join(map(str, self.input_shape)), "x".join(map(str, self.output_shape))
-        return f"Model({sides[0]} -> {sides[1]}, {self.graph.parameters:,} parameters)"
-
     def __init__(self, contents: Any, threads: int = 1, engine: str = "native") -> None:
+        self._reference = engine == "reference"
         self.graph: Graph = contents.graph
         self.preparation: Preparation | None = contents.preparation
         self.classes: tuple[str, ...] = tuple(contents.classes or ())
@@ -64,34 +72,101 @@ class Model:
             )
         if engine not in ("native", "reference"):
             raise ArgumentError("unknown engine", found=engine, expected="native or reference")
+        self.threads = threads
         self.engine = Engine(self.graph, threads) if engine == "native" else None
+        self._closed = False
+        #: What the verb that made it did, layer by layer or step by step; None for a model that was loaded.
+        self.report: Any = None
+
+    # --- as an object --------------------------------------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        sides = "x".join(map(str, self.input_shape)), "x".join(map(str, self.output_shape))
+        return f"Model({sides[0]} -> {sides[1]}, {self.graph.parameters:,} parameters)"
+
+    def _repr_html_(self) -> str:
+        """For a notebook."""
+        from paring.runtime._show import html
+
+        return html(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles and copies hold the network as plain data, not the engine, which is built anew."""
+        g = self.graph
+        nodes = [(n.name, n.op, tuple(n.inputs), dict(n.attrs), dict(n.weights)) for n in g.nodes]
+        words = self.preparation, self.classes, dict(self.provenance or {})
+        kind = "reference" if self._reference else "native"
+        return _restored, (dict(g.inputs), nodes, tuple(g.outputs), dict(g.weights), *words, self.threads, kind)
+
+    def __enter__(self) -> Model:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the engine's memory back; the model can then be saved and converted, but not run. Twice is once."""
+        self.engine, self._closed = None, True
+
+    @property
+    def contents(self) -> Contents:
+        """What a file of it holds."""
+        return Contents(self.graph, self.preparation, self.classes, dict(self.provenance or {}))
+
+    # --- out of it -----------------------------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str], coding: str = "adaptive") -> Inspection:
+        """Write it as a `.pare` file, weights in their forms; see :func:`paring.write` for errors.
+
+        Returns:
+            where the bytes are; ``total`` is the length of the file.
+        """
+        return write(path, self.contents, coding)
+
+    def to_torch(self) -> Any:
+        """A trainable ``nn.Module`` with the exact values of the weights; see :func:`paring.capture.rebuild`.
+
+        It takes ``(N, C, H, W)``, prepared. Needs torch.
+        """
+        # By name: the workshop lies above this half, which never imports it unasked.
+        return import_module("paring.capture").rebuild(self.graph)
+
+    def to_onnx(self, path: str | os.PathLike[str]) -> dict[str, float]:
+        """Write it as a float ONNX file that takes ``(N, C, H, W)`` or ``(N, F)``; see
+        :func:`paring.runtime.write_onnx`.
+        """
+        return write_onnx(path, self.graph)
+
+    # --- answers -------------------------------------------------------------------------------------------------
 
     def __call__(self, x: Any) -> np.ndarray:
         """Scores of one or more images.
 
         Args:
-            x: float32 ``(N, H, W, C)`` or ``(H, W, C)``: already prepared; uint8 ``(H, W)``, ``(H, W, C)`` or
-                ``(N, H, W, C)``: images to prepare; a path or PIL image; or a list of any of these but batches.
+            x: prepared: a float32 array ``(N, H, W, C)`` or ``(H, W, C)``, or a tensor ``(N, C, H, W)``; an array with
+                the channels first will do where only that fits. To be prepared: uint8 ``(H, W)``, ``(H, W, C)`` or
+                ``(N, H, W, C)``; a path, a file's bytes or ``BytesIO``, or a PIL image; or a list of any of these but
+                batches; or a folder of pictures. A loader, an iterable of batches, of which labels are left alone.
                 A uint8 array of three axes is one image if its last axis is 1, 3 or 4, else a batch of gray images.
 
         Returns:
             float32 ``(N, *output shape)``, usually ``(N, classes)``.
 
         Raises:
-            ArgumentError: on another type or shape.
+            ArgumentError: on another type or shape; if the model is closed.
             DataError: if an image cannot be opened or prepared.
         """
-        batch = x if type(x) is np.ndarray and x.dtype == np.float32 else self._batch(x)
-        if batch.ndim == len(self.input_shape):
-            batch = batch[None]
-        result = reference.run(self.graph, batch) if self.engine is None else self.engine.run(batch)
-        assert isinstance(result, np.ndarray)
-        return result
+        if type(x) is np.ndarray and x.dtype == np.float32 and x.shape[1:] == self.input_shape:
+            return self._run(x)
+        if isinstance(x, np.ndarray | list | tuple) or given.is_tensor(x) or given.is_picture(x):
+            return self._run(self._batch(x))
+        parts = [self._run(part) for part in self._parts(x)]
+        return np.concatenate(parts) if parts else np.empty((0, *self.output_shape), np.float32)
 
     def prepare(self, image: Any) -> np.ndarray:
-        """One image (path, PIL image or uint8 array) as the network's input, float32 ``(H, W, C)``."""
+        """One image (path, bytes, PIL image or uint8 array) as the network's input, float32 ``(H, W, C)``."""
         preparation = self._preparation()
-        return prepare(_image_array(image, preparation.white), preparation)
+        return prepare(picture(image, preparation.white), preparation)
 
     def classify(self, images: Any, top: int = 5) -> list[list[tuple[str, float]]]:
         """The most probable classes of each image, best first, with their probabilities.
@@ -105,7 +180,7 @@ class Model:
         scores = self(images)
         if scores.ndim != 2:
             raise ArgumentError("network is no classifier", found=f"output {self.output_shape}", expected="(classes,)")
-        if not self._ends_in_softmax():
+        if not self.ends_in_softmax:
             scores = np.exp(scores - scores.max(axis=1, keepdims=True))
             scores /= scores.sum(axis=1, keepdims=True)
         order = np.argsort(-scores, axis=1, kind="stable")[:, :top]
@@ -113,6 +188,24 @@ class Model:
             [(self.class_name(int(c)), float(p)) for c, p in zip(best, row[best], strict=True)]
             for row, best in zip(scores, order, strict=True)
         ]
+
+    def evaluate(self, data: Any, size: int = 256) -> dict[str, float]:
+        """How often it is right.
+
+        Args:
+            data: images with labels: a pair of arrays or tensors, a loader of such pairs, a data set, ``kind:where``
+                (its test part), or a folder with a sub-folder for each class. Images as :meth:`__call__` takes them.
+            size: images of a data set or a pair at a time.
+
+        Returns:
+            ``images``, how many; ``accuracy`` and ``error``, shares; ``loss``, the mean cross-entropy; with at least
+            100 classes also ``error_5``, the share whose class is not among the five best answers.
+
+        Raises:
+            ArgumentError: if there are no labels, or the network is no classifier.
+            DataError: if there are no images or a label is out of range.
+        """
+        return evaluate(self, data, size)
 
     def class_name(self, index: int) -> str:
         """The class's name, or its number if the file has none."""
@@ -149,8 +242,34 @@ class Model:
             raise ArgumentError("only the native engine has a profile", found="reference")
         return self.engine.profile(np.zeros((batch, *self.input_shape), np.float32), repeats)
 
+    def _run(self, batch: np.ndarray) -> np.ndarray:
+        if self._closed:
+            raise ArgumentError("model is closed", fix="Load it again, or close it later")
+        if batch.ndim == len(self.input_shape):
+            batch = batch[None]
+        result = reference.run(self.graph, batch) if self.engine is None else self.engine.run(batch)
+        assert isinstance(result, np.ndarray)
+        return result
+
+    def _parts(self, x: Any) -> Iterator[np.ndarray]:
+        """Whatever holds many images, as prepared batches."""
+        if isinstance(x, str | Path):  # a folder
+            paths = given.pictures(x)
+            yield from (self._batch(paths[start : start + 64]) for start in range(0, len(paths), 64))
+        elif hasattr(x, "prepared"):
+            yield from (x.prepared(start, start + 256) for start in range(0, len(x), 256))
+        else:
+            yield from (self._batch(images) for images, _ in given.batches(x, self.input_shape))
+
     def _batch(self, x: Any) -> np.ndarray:
+        if given.is_tensor(x):
+            one = tuple(x.shape) == (self.input_shape[-1], *self.input_shape[:-1])
+            x = given.channels_last(x[None] if one else x, self.input_shape)
         if isinstance(x, np.ndarray):
+            if x.dtype == np.float32:
+                if x.ndim == 4 and x.shape[1:] != self.input_shape:
+                    return given.channels_last(x, self.input_shape)
+                return x
             if x.dtype != np.uint8:
                 raise ArgumentError(
                     "array has the wrong type", found=x.dtype, expected="float32 (prepared) or uint8 (images)"
@@ -184,7 +303,9 @@ class Model:
             )
         return self.preparation
 
-    def _ends_in_softmax(self) -> bool:
+    @property
+    def ends_in_softmax(self) -> bool:
+        """Whether its answers are probabilities already."""
         last = {node.name: node for node in self.graph.nodes}.get(self.graph.outputs[0])
         return last is not None and last.op == "softmax"
 
@@ -201,21 +322,20 @@ def load(path: str | Path, threads: int = 1, engine: str = "native") -> Model:
         FormatError: if the file is refused.
         GraphError: if its network is not well formed.
     """
-    from paring import container
-
-    return Model(container.read(path), threads, engine)
+    return Model(read(path), threads, engine)
 
 
-def _image_array(image: Any, white: float = 0.0) -> np.ndarray:
-    """A path, PIL image or array as an array.
-
-    Raises:
-        ArgumentError: if it is something else.
-    """
-    if isinstance(image, np.ndarray):
-        return image
-    if isinstance(image, (str, Path)):
-        return as_array(open_image(image), white)
-    if hasattr(image, "convert") and hasattr(image, "mode"):
-        return as_array(image, white)
-    raise ArgumentError("not an image", found=type(image).__name__, expected="a path, PIL image or NumPy array")
+def _restored(
+    inputs: Any,
+    nodes: Any,
+    outputs: Any,
+    weights: Any,
+    preparation: Any,
+    classes: Any,
+    provenance: Any,
+    threads: int,
+    engine: str,
+) -> Model:
+    """See :meth:`Model.__reduce__`."""
+    graph = Graph(inputs, [Node(*words) for words in nodes], outputs, weights)
+    return Model(Contents(graph, preparation, classes, provenance), threads, engine)

@@ -116,7 +116,7 @@ class Bench:
         Raises:
             GraphError: if it cannot be captured.
         """
-        return capture(self.module, self.shape, fold=False)
+        return capture(self.module, self.shape, fold=False, forms=False)
 
 
 def _integers(box: nn.Module, bits: int) -> None:

@@ -115,15 +115,20 @@ def _cost_of(net: str, width: float | None, resolution: int | None, channels: in
 
     with without_initialization():
         module, shape, card = (
-            _own(net, resolution, channels) if ".py:" in net else _zoo(net, width, resolution, channels)
+            _own(net, resolution, channels) if _is_own(net) else _zoo(net, width, resolution, channels)
         )
-    if ".py:" in net and width is not None:
+    if _is_own(net) and width is not None:
         raise ArgumentError("a network of your own has no width to set", where="--width", found=width)
     inner = (*shape[1:], shape[0])
     try:
         return Costed(net, cost_of(outline(module, shape)), inner, card)
     except GraphError as error:
         return Costed(net, tally(module, shape), inner, card, str(error))
+
+
+def _is_own(net: str) -> bool:
+    """Whether the zoo does not know it by name."""
+    return ":" in net or net.endswith(".pt2")
 
 
 def _zoo(net: str, width: float | None, resolution: int | None, channels: int | None) -> tuple[Any, Any, Card | None]:
@@ -146,13 +151,13 @@ def _zoo(net: str, width: float | None, resolution: int | None, channels: int | 
 
 
 def _own(net: str, resolution: int | None, channels: int | None) -> tuple[Any, Any, None]:
-    from paring.cli.inputs._networks import _own as own_network
+    from paring.networks import make
 
     if resolution is None:
         raise ArgumentError(
             "size of the input is not known", where=net, fix="Give --resolution, and --channels if not 3"
         )
-    return own_network(net, 1000), (channels or 3, resolution, resolution), None
+    return make(net, 1000), (channels or 3, resolution, resolution), None
 
 
 def _of_file(net: str, *options: float | None) -> Costed:

@@ -117,17 +117,17 @@ def _network(
     net: str, weights: Path | None, spec: str, split: str, loading: dict[str, Any], batch_size: int, threads: int
 ) -> Any:
     """A network in torch: (data, score, what it ran in)."""
-    from paring import data
-    from paring.cli.inputs import _networks
+    from paring import data, networks
+    from paring.cli.inputs._networks import preparing
 
-    named = _networks.find(net, weights)
-    if named.weights is None and ".py:" not in net:
+    named = networks.find(net, weights)
+    if named.weights is None and not named.own_weights:
         note("The network has fresh weights and guesses; give a checkpoint, or --weights FILE.")
-    samples = data.load(spec, split, **_networks.preparing(named, loading))
+    samples = data.load(spec, split, **preparing(named, loading))
     import torch
 
     torch.set_num_threads(threads)
-    module = _networks.build(named, samples)
+    module = networks.build(named, samples)
     where = f"torch {torch.__version__}, float32, {threads_text(threads)}"
     return samples, score(in_torch(module), samples, batch_size, "evaluating"), where
 

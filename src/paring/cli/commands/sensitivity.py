@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from paring.cli._invocation import as_typed
-from paring.cli.inputs._networks import check_writable
+from paring.cli.inputs._networks import check_writable, preparing
 from paring.cli.options._common import (
     NET_HELP,
     Data,
@@ -97,7 +97,7 @@ def sensitivity(
     prune=50%,20% -m integers --layer 'layer1.*' --out sens.json[/bold]
     """
     from paring import data as sets
-    from paring.cli.inputs import _networks
+    from paring import networks
 
     check_writable(out, ".json", "--out")
     if plot is not None:
@@ -108,25 +108,25 @@ def sensitivity(
         check_writable(plot, plot.suffix, "--plot")
     threads = checked_threads(threads)
     given = {"size": size, "mean": numbers(mean, "--mean"), "std": numbers(std, "--std")}
-    named = _networks.find(net, weights)
-    if named.weights is None and ".py:" not in net:
+    named = networks.find(net, weights)
+    if named.weights is None and not named.own_weights:
         raise ArgumentError("network has no trained weights", found=net, fix="Give a checkpoint, or --weights FILE")
     loading: dict[str, Any] = {"limit": limit, "on_bad_image": on_bad_image}
 
     from paring import sensitivity as analysis
 
     asked = analysis.read_methods(method or [])
-    samples = sets.load(data, split, **_networks.preparing(named, loading | given))
+    samples = sets.load(data, split, **preparing(named, loading | given))
     note_bad(samples.bad)
     import torch
 
-    from paring.cli.inputs._workshop import images
+    from paring.api._images import tensor
     from paring.training.loop import write_atomic
 
     torch.set_num_threads(threads)
     found = analysis.sensitivity(
-        _networks.build(named, samples),
-        images(samples),
+        networks.build(named, samples),
+        tensor(samples),
         samples.labels,
         methods=asked,
         layers=layer or ["*"],

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from paring.cli.inputs import _networks
 from paring.cli.options._common import numbers
 from paring.errors import ArgumentError
 
@@ -84,10 +83,12 @@ def _opened(word: str, data: Dataset, own: Preparation | None) -> tuple[nn.Modul
         contents = read(word)
         network = teacher(contents, data.preparation, own=own, classes=data.classes, where=word)
         return network, contents.preparation is not None
+    from paring import networks
+
     head, _, tail = word.rpartition(":")
-    weights = Path(tail) if head and tail.endswith((".safetensors", ".pt", ".pth", ".bin")) else None
-    named = _networks.find(head if weights else word, weights)
-    if named.weights is None and ".py:" not in word:
+    weights = Path(tail) if head and tail.endswith(networks.SUFFIXES) else None
+    named = networks.find(head if weights else word, weights)
+    if named.weights is None and not named.own_weights:
         raise ArgumentError(
             "teacher has fresh weights and nothing to teach",
             where=f"--teacher {word}",
@@ -100,7 +101,7 @@ def _opened(word: str, data: Dataset, own: Preparation | None) -> tuple[nn.Modul
             found=f"{len(named.classes)} classes ({', '.join(named.classes[:5])}, ...)",
             expected=f"{len(data.classes)} classes ({', '.join(data.classes[:5])}, ...)",
         )
-    network = teacher(_networks.build(named, data), data.preparation, own=named.preparation or own)
+    network = teacher(networks.build(named, data), data.preparation, own=named.preparation or own)
     return network, named.preparation is not None
 
 

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from paring.cli.inputs import _networks
-from paring.cli.inputs._networks import Named
+from paring.cli.inputs._networks import preparing
 from paring.cli.render._output import note_bad, rank
 from paring.errors import ArgumentError
 from paring.image import Preparation
@@ -15,6 +14,7 @@ from paring.image import Preparation
 if TYPE_CHECKING:
     from torch import nn
 
+    from paring.networks import Named
     from paring.training.input import Images
 
 
@@ -65,8 +65,10 @@ def open_workshop(
     Raises:
         ArgumentError, CheckpointError, DataError: as the loader and the builder do.
     """
-    named = _networks.find(net, weights)
-    wanted = _networks.preparing(named, dict(asked))
+    from paring import networks
+
+    named = networks.find(net, weights)
+    wanted = preparing(named, dict(asked))
     bad = asked.get("on_bad_image", "stop")
     train = _training_set(spec, wanted, workers, bad)
     test = _test_set(val or spec, train.preparation, asked, workers, bad)
@@ -85,7 +87,7 @@ def open_workshop(
         note_bad((*train.first.bad, *test.first.bad))
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
-    return Workshop(named, _networks.build(named, train.first), train, test)
+    return Workshop(named, networks.build(named, train.first), train, test)
 
 
 def _training_set(spec: str, wanted: dict[str, Any], workers: int | None, bad: str) -> Images:

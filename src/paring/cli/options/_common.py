@@ -73,7 +73,8 @@ Weights = Annotated[
 
 NET_HELP = (
     "A name from the zoo (lenet_5_caffe), a checkpoint that [bold]paring train[/bold] wrote, or your own network as "
-    "path/to/file.py:function, a function without arguments that returns an nn.Module. That file is run as Python."
+    "path/to/file.py:function or package.module:function, a function that returns an nn.Module, with (key=value) "
+    "behind it for arguments. That code is run. Also timm:NAME, torchvision:NAME, and a .pt2 file of torch.export."
 )
 
 

@@ -79,7 +79,7 @@ def cut_branches(
         GraphError: if the network cannot be captured.
         ArgumentError: if a pattern matches no branch, there are not so many, or there is no batch to choose them by.
     """
-    whole = graph = capture(module, example, fold=False)
+    whole = graph = capture(module, example, fold=False, forms=False)
     removed: list[str] = []
     losses: list[float] = []
     if isinstance(branches, int):
@@ -141,7 +141,7 @@ def cut_channels(
     batches = list(batches)
     if score == "taylor" and not batches:
         raise ArgumentError("score 'taylor' needs data", fix="Give batches=, a few hundred images")
-    graph = capture(module, example, fold=False)
+    graph = capture(module, example, fold=False, forms=False)
     if score == "taylor":
         makers = couplings(graph).makers
         options["gates"] = gate_gradients(module, loss or cross_entropy(), batches, makers)

@@ -37,7 +37,7 @@ def write_file(
         where the file's bytes are.
     """
     provenance = {"recipe": record.recipe, "network": record.network, "data": data.name.partition(":")[0]}
-    contents = Contents(graph, data.preparation, data.classes, {**provenance, "paring": __version__})
+    contents = Contents(graph, data.known_preparation, data.classes, {**provenance, "paring": __version__})
     written = write(path, contents, coding)
     other = write(folder / f"{record.network}.paper.pare", contents, compare) if compare else None
     record.layers = layers(graph, _sizes(written), _sizes(other) if other else {})

@@ -124,7 +124,7 @@ class Batches:
     of a batch on ``(seed, e, batch)``, so training can go on from any step.
 
     Args:
-        images: uint8 ``(N, H, W, C)``.
+        images: uint8 ``(N, H, W, C)``, or float32 in units of 0..1.
         labels: int64 ``(N,)``.
         mean: per channel, in units of 0..1.
         std: per channel, in units of 0..1.
@@ -211,7 +211,8 @@ class Batches:
         return Batch(images, self.labels[picked], picked)
 
     def _chunk(self, picked: Tensor, epoch: int, chunk: int) -> Tensor:
-        images = moved(self.images[picked], self.device).float() / 255
+        images = moved(self.images[picked], self.device)
+        images = images.float() / 255 if images.dtype == torch.uint8 else images
         if self.augment:
             shape = (images.shape[1], images.shape[2], images.shape[3])
             drawn = self.augment.draw(len(images), shape, generator(self.seed, epoch, chunk, "distort"))

@@ -54,6 +54,11 @@ class Images:
         self._ordered: dict[tuple[int, int, int], InOrder] = {}
 
     @property
+    def known_preparation(self) -> Preparation | None:
+        """The preparation for a file; None if pictures could not be prepared by it."""
+        return self.first.known_preparation
+
+    @property
     def name(self) -> str:
         """As the user wrote it, ``kind:where``."""
         return self.first.name
