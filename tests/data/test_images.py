@@ -6,7 +6,7 @@ import pytest
 
 from paring.data import _decode, listing, load
 from paring.errors import DataError
-from paring.training.input import Stream
+from paring.training.input import ImageStream
 
 PIL = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
 
@@ -94,7 +94,7 @@ def test_what_pillow_has_no_decoder_for_is_damaged_too(folder):
         load(f"imagefolder:{folder}")
     assert load(f"imagefolder:{folder}", on_bad_image="skip").skipped == 1
     preparation = load(f"imagefolder:{folder}", on_bad_image="skip").preparation
-    stream = Stream(listing(f"imagefolder:{folder}", "all"), preparation, size=4, seed=0, on_bad_image="skip")
+    stream = ImageStream(listing(f"imagefolder:{folder}", "all"), preparation, size=4, seed=0, on_bad_image="skip")
     assert sum(len(batch.labels) for batch in stream.epoch(0)) >= 12
 
 
