@@ -63,7 +63,7 @@ def both(inner: dict[str, Any], steps: int) -> dict[str, list[Stage]]:
         "product quantization, by weights": [[s.product_quantize(over([4, 32]), calibrate=0, bits=16)]],
         "product quantization, by answers (Q-CNN)": [[s.product_quantize(over([4, 32]), calibrate=128, bits=16)]],
         "residual codes, two stages of 16": [[s.product_quantize(over([4, 16, 2]), calibrate=128, bits=16)]],
-        "hashed to 1/4": [[s.hash_weights(over(0.25), bits=16)]],
+        "hashed to 1/4": [[s.hash(over(0.25), bits=16)]],
         "Tucker-2 and SVD, half the MACs a layer": [[s.factorize(over(0.5), by="macs")]],
         "spatial (Jaderberg 2), half the MACs a layer": [[s.factorize(over(0.5), scheme="spatial", by="macs")]],
         "CP, half the MACs a layer": [[s.factorize(over(0.5), scheme="cp", by="macs")]],
@@ -81,7 +81,7 @@ def both(inner: dict[str, Any], steps: int) -> dict[str, list[Stage]]:
                 )
             ]
         ],
-        "INQ, 5 bits": [[s.round_to_powers({"*": 5}, portion=p)] for p in (0.5, 0.75, 0.875, 1.0)],
+        "INQ, 5 bits": [[s.nearest_powers({"*": 5}, portion=p)] for p in (0.5, 0.75, 0.875, 1.0)],
         "DoReFa, 4-bit weights": [[s.dorefa({"*": 4})]],
         "TWN": [[s.ternarize(over(0.75), per_channel=True)]],
         "BinaryConnect": [[s.binary_connect(over("glorot"))]],

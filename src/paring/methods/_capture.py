@@ -9,12 +9,12 @@ import numpy as np
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from paring.capture import capture, unused
+from paring.capture import Rebuilt, capture, unused
 from paring.errors import FormatError, GraphError
 from paring.forms import Form
 from paring.graph import Graph
 from paring.layers import BinaryConv2d, BinaryLinear
-from paring.parametrize import forms, places
+from paring.parametrize import describe, forms, places
 from paring.parametrize._select import Place, parametrization
 
 
@@ -46,6 +46,17 @@ def graph_with_forms(network: nn.Module, example: Any) -> Graph:
         for name in absent:
             if name not in left_out:
                 raise GraphError("form is not in the graph", where=name, found=exact[name].kind)
+    return graph
+
+
+def unfolded_graph(network: nn.Module, example: Any) -> Graph:
+    """As :func:`graph_with_forms`, for a network rebuilt from a graph, too; every batch norm is a node of its own."""
+    if not isinstance(network, Rebuilt):
+        return graph_with_forms(network, example)
+    graph, formed = network.as_graph(), describe(network)
+    for name, form in forms(network).items() if formed else ():
+        if name in formed:
+            graph.weights[name] = form
     return graph
 
 

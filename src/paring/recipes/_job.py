@@ -138,8 +138,9 @@ class Job:
             targets = dict.fromkeys(weights(network), settings.centroids) if settings.centroids else {}
             targets.update(select(network, settings.centroid_layers))
             seed = derived_seed(self.seed, "share") % 2**32
-            got = share(network, targets, init=settings.init, bits=settings.bits, penalty=settings.penalty, seed=seed)
-            return "centroids: " + ", ".join(f"{name.removesuffix('.weight')} {k}" for name, k in got.items())
+            init: Any = settings.init
+            got = share(network, targets, init=init, bits=settings.bits, penalty=settings.penalty, seed=seed)
+            return "centroids: " + ", ".join(f"{row.name.removesuffix('.weight')} {row.after}" for row in got.rows)
         return ""
 
     def _train(

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from paring.recipes import steps
 from paring.recipes.run import RecipeContext
 from paring.recipes.steps._base import Step
-from paring.recipes.steps._weights import binarize_weights
 
 
 def bwn(
@@ -36,4 +36,4 @@ def bwn(
         ArgumentError: if an option cannot be or a pattern matches nothing.
     """
     targets = subject.targets(layers, gradient, exclude_ends=True)
-    return [binarize_weights(targets), *subject.tuning(epochs, lr, augment)]
+    return [steps.binarize_weights(targets), *subject.tuning(epochs, lr, augment)]

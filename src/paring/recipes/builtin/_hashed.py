@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from paring.recipes import steps
 from paring.recipes.run import RecipeContext
 from paring.recipes.steps._base import Step
-from paring.recipes.steps._weights import hash_weights
 
 
 def hashed(
@@ -40,4 +40,4 @@ def hashed(
         ArgumentError: if a number cannot be or a pattern matches nothing.
     """
     targets = subject.targets(layers, keep, exclude_ends=True)
-    return [hash_weights(targets, bits=bits), *subject.tuning(epochs, lr, augment)]
+    return [steps.hash(targets, bits=bits), *subject.tuning(epochs, lr, augment)]

@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from paring.errors import ArgumentError
+from paring.recipes import steps
 from paring.recipes.run import RecipeContext
 from paring.recipes.steps._base import Step
-from paring.recipes.steps._structure import factorize
 
 
 def tucker(
@@ -49,4 +49,4 @@ def tucker(
     if by == "vbmf" and (keep is not None or isinstance(layers, Mapping)):
         raise ArgumentError("VBMF finds the ranks by itself", found="an amount to keep", fix="Leave keep or by out")
     targets = subject.targets(layers, amount, exclude_ends=True)
-    return [factorize(targets, scheme=scheme, by=by), *subject.tuning(epochs, lr, augment)]
+    return [steps.factorize(targets, scheme=scheme, by=by), *subject.tuning(epochs, lr, augment)]

@@ -106,4 +106,4 @@ def drop_idle(network: nn.Module, images: Tensor, seed: int, *, bits: int = 32) 
                 reach[name] |= tensor.grad.numpy() != 0
     network.zero_grad()
     network.train()
-    return apply_masks(network, reach, bits=bits)
+    return int(apply_masks(network, reach, bits=bits).removed)
