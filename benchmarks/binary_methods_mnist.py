@@ -65,7 +65,11 @@ METHODS: list[tuple[str, Make, Callable[[nn.Module], int] | None]] = [
         methods.low_bit.center_and_clip_weights,
     ),
     ("XNOR-Net", lambda n: methods.binarize(n, {"*": "scaled"}, SHAPE), methods.low_bit.center_and_clip_weights),
-    ("XNOR-Net without K", lambda n: methods.binarize(n, {"*": "sign"}, SHAPE), methods.low_bit.center_and_clip_weights),
+    (
+        "XNOR-Net without K",
+        lambda n: methods.binarize(n, {"*": "sign"}, SHAPE),
+        methods.low_bit.center_and_clip_weights,
+    ),
     ("BNN", lambda n: methods.binarize(n, {"*": "bnn"}, SHAPE), methods.low_bit.clip_weights),
 ]
 

@@ -88,7 +88,7 @@ def test_a_layer_by_pattern_keeps_the_filters_of_largest_norm():
     assert result.kept["body.1.0.weight"][1].tolist() == best
     assert [(row.before, row.after) for row in result.rows] == [(16, 8), (32, 32), (5, 5)]
     assert result.rows[-1].reason == "is an answer of the network"
-    assert "16 ->     8" in result.table()
+    assert ("body.0.0", "16", "8", "") in result.table()[1]
 
 
 def test_bn_scale_cuts_the_smallest_gammas_over_all_layers():

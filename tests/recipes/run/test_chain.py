@@ -205,7 +205,11 @@ def test_a_later_step_can_be_done_again_otherwise(tmp_path, net):
 
 
 def test_a_list_of_ones_own(tmp_path):
-    listed = [steps.prune(0.4, layers={"conv1": 0.5}), steps.tune(epochs=2, batch=16), steps.share({"*": 8})]
+    listed = [
+        steps.prune({"*": 0.4, "conv1": 0.5}, together=True),
+        steps.tune(epochs=2, batch=16),
+        steps.share({"*": 8}),
+    ]
     done = run(tmp_path, listed, effort=0.5)
     assert [stage.name for stage in done.record.stages] == ["train", "prune", "tune", "share"]
     assert [stage.epochs for stage in done.record.stages] == [1, 0, 1, 0]
