@@ -105,7 +105,7 @@ def test_every_method_is_milder_where_it_is_milder():
     assert found.layers == ("conv1", "fc1", "fc2")
     for name in everything:
         row, points = tried_by(name), found.of(name, "fc1")
-        assert [point.strength for point in points] == list(row.strengths)
+        assert [point.strength for point in points] == list(row.trial.strengths)
         errors = [point.output_error for point in points if not point.reason]
         assert len(errors) >= min(2, len(points))
         assert min(errors) > 0
@@ -291,7 +291,7 @@ def test_bad_arguments():
     with pytest.raises(ArgumentError, match=r"'prunes'; expected prune"):
         sensitivity(net, images, labels, methods=["prunes"])
     for methods, words in (
-        ({"prune": [1.2]}, r"found 1.2; expected above 0"),
+        ({"prune": [1.2]}, r"found 1.2; expected 0 to 1"),
         ({"share": [0]}, "1 to 65535"),
         ({"quantize": [9]}, "2 to 8 bits"),
         ({"prune_n_m": ["5:4"]}, "such as '2:4'"),
@@ -336,7 +336,7 @@ def test_methods_as_words():
     assert tuple(read_methods([])) == tuple(usual())
     with pytest.raises(ArgumentError, match="'quantize=many'; expected 2 to 8 bits"):
         read_methods(["quantize=many"])
-    with pytest.raises(ArgumentError, match=r"found 1.2; expected above 0 %, up to 100 %"):
+    with pytest.raises(ArgumentError, match=r"found 1.2; expected 0 to 1 \(0 to 100 %\)"):
         read_methods(["prune=120%"])
 
 

@@ -11,6 +11,10 @@ follow one another on the same weight: sharing keeps the zeros of pruning.
 """
 
 from paring.methods._amounts import Amount as Amount
+from paring.methods._amounts import bits_of as bits_of
+from paring.methods._amounts import number as number
+from paring.methods._amounts import one_of as one_of
+from paring.methods._amounts import share_of as share_of
 from paring.methods._capture import graph_with_forms as graph_with_forms
 from paring.methods._capture import unfolded_graph as unfolded_graph
 from paring.methods._hashing import hash as hash
