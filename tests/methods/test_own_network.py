@@ -93,8 +93,8 @@ def square(network, batch):
 #: Methods that give weights a form, on patterns that say where.
 FORMS = {
     "prune": lambda n: methods.prune(n, {"*": 0.5}),
-    "prune_global": lambda n: methods.prune(n, 0.3, together=True),
-    "prune_by_quality": lambda n: methods.prune(n, quality=1.0),
+    "prune together": lambda n: methods.prune(n, 0.3, together=True),
+    "prune by quality": lambda n: methods.prune(n, quality=1.0),
     "prune_n_m": lambda n: methods.prune_n_m(n, {"*": "2:4"}),
     "prune_by_scores": lambda n: methods.pruning.prune_by_scores(
         n, methods.pruning.taylor_scores(n, square, [inputs()]), 0.5

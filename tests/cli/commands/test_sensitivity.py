@@ -58,8 +58,8 @@ def test_what_cannot_be_done_is_said_once(command):
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["-m", "prune=120%"], 2, "found 1.2; expected above 0 %, up to 100 %"),
-        (["-m", "share=0"], 2, "found 0; expected a whole number, 1 to 65535"),
+        (["-m", "prune=120%"], 2, "found 1.2; expected 0 to 1 (0 to 100 %)"),
+        (["-m", "share=0"], 2, "found 0; expected 1 to 65535"),
         (["-m", "shares"], 2, "unknown method; found 'shares'; expected share"),
         (["-m", "prune", "--layer", "conv*"], 2, "pattern matches no layer; found 'conv*'"),
         (["--plot", "sens.gif"], 2, "--plot: plot has an unknown ending"),
