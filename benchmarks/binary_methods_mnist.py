@@ -42,31 +42,35 @@ METHODS: list[tuple[str, Make, Callable[[nn.Module], int] | None]] = [
     (
         "BinaryConnect, Glorot",
         lambda n: methods.binary_connect(n, dict.fromkeys(INNER, "glorot")),
-        methods.clip_weights,
+        methods.low_bit.clip_weights,
     ),
     (
         "BinaryConnect, Glorot, all layers",
         lambda n: methods.binary_connect(n, dict.fromkeys(ALL, "glorot")),
-        methods.clip_weights,
+        methods.low_bit.clip_weights,
     ),
     (
         "BinaryConnect, Glorot, stochastic",
         lambda n: methods.binary_connect(n, dict.fromkeys(INNER, "glorot"), stochastic=True),
-        methods.clip_weights,
+        methods.low_bit.clip_weights,
     ),
     (
         "BWN",
         lambda n: methods.binarize_weights(n, dict.fromkeys(INNER, "paper")),
-        methods.center_and_clip_weights,
+        methods.low_bit.center_and_clip_weights,
     ),
     (
         "BWN, all layers",
         lambda n: methods.binarize_weights(n, dict.fromkeys(ALL, "paper")),
-        methods.center_and_clip_weights,
+        methods.low_bit.center_and_clip_weights,
     ),
-    ("XNOR-Net", lambda n: methods.binarize(n, {"*": "scaled"}, SHAPE), methods.center_and_clip_weights),
-    ("XNOR-Net without K", lambda n: methods.binarize(n, {"*": "sign"}, SHAPE), methods.center_and_clip_weights),
-    ("BNN", lambda n: methods.binarize(n, {"*": "bnn"}, SHAPE), methods.clip_weights),
+    ("XNOR-Net", lambda n: methods.binarize(n, {"*": "scaled"}, SHAPE), methods.low_bit.center_and_clip_weights),
+    (
+        "XNOR-Net without K",
+        lambda n: methods.binarize(n, {"*": "sign"}, SHAPE),
+        methods.low_bit.center_and_clip_weights,
+    ),
+    ("BNN", lambda n: methods.binarize(n, {"*": "bnn"}, SHAPE), methods.low_bit.clip_weights),
 ]
 
 

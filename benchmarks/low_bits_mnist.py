@@ -71,7 +71,7 @@ def power_of_two(network: nn.Module, source: data.Dataset, epochs: int, seed: in
     """INQ, a quarter more at a time; nothing is left to train behind the last portion."""
     parts = len(PORTIONS) - 1
     for step, portion in enumerate(PORTIONS):
-        methods.inq_freeze(network, {"*": bits}, portion)
+        methods.inq(network, {"*": bits}, portion)
         share = epochs // parts + (step < epochs % parts)
         if portion < 1 and share:
             train(network, source, share, seed + step)
@@ -84,7 +84,7 @@ def few_bits(
     if weights < 32:
         methods.dorefa(network, {"*": weights}, keep_scale=scaled)
     if activations < 32:
-        methods.quantize_activations(network, activations)
+        methods.low_bit.quantize_activations(network, activations)
     if epochs:
         train(network, source, epochs, seed)
 

@@ -50,20 +50,23 @@ def both(inner: dict[str, Any], steps: int) -> dict[str, list[Stage]]:
     end = 2 * steps // 3  # gradual pruning leaves the rest to settle
     widths = {"*": 4, **dict.fromkeys(ENDS, 8)}
     return {
-        "magnitude pruning, 40 % kept": [[s.prune(0.4, bits=16)]],
-        "magnitude pruning, 20 % kept": [[s.prune(0.2, bits=16)]],
-        f"magnitude pruning, 20 % kept, {LABELS}": [[s.prune(0.2, bits=16)]],
-        "Taylor pruning, 20 % kept": [[s.prune(0.2, score="taylor", bits=16)]],
+        "magnitude pruning, 40 % kept": [[s.prune(0.4, together=True, bits=16)]],
+        "magnitude pruning, 20 % kept": [[s.prune(0.2, together=True, bits=16)]],
+        f"magnitude pruning, 20 % kept, {LABELS}": [[s.prune(0.2, together=True, bits=16)]],
+        "Taylor pruning, 20 % kept": [[s.prune(0.2, together=True, score="taylor", bits=16)]],
         "gradual pruning, inner layers to 20 %": [[s.prune_gradually(over(0.2), end=end, bits=16)]],
         "movement pruning, inner layers to 20 %": [[s.prune_gradually(over(0.2), end=end, movement=True, bits=16)]],
         "pruning 2:4": [[s.prune_n_m(over("2:4"), bits=16)]],
         "weight sharing, 16 values": [[s.share({"*": 16})]],
-        "Deep Compression: 40 % kept, then 16 values": [[s.prune(0.4, bits=16)], [s.share({"*": 16}, bits=16)]],
-        "channels cut to half the MACs": [[s.cut(macs=0.5)]],
+        "Deep Compression: 40 % kept, then 16 values": [
+            [s.prune(0.4, together=True, bits=16)],
+            [s.share({"*": 16}, bits=16)],
+        ],
+        "channels cut to half the MACs": [[s.prune_channels(macs=0.5)]],
         "product quantization, by weights": [[s.product_quantize(over([4, 32]), calibrate=0, bits=16)]],
         "product quantization, by answers (Q-CNN)": [[s.product_quantize(over([4, 32]), calibrate=128, bits=16)]],
         "residual codes, two stages of 16": [[s.product_quantize(over([4, 16, 2]), calibrate=128, bits=16)]],
-        "hashed to 1/4": [[s.hash_weights(over(0.25), bits=16)]],
+        "hashed to 1/4": [[s.hash(over(0.25), bits=16)]],
         "Tucker-2 and SVD, half the MACs a layer": [[s.factorize(over(0.5), by="macs")]],
         "spatial (Jaderberg 2), half the MACs a layer": [[s.factorize(over(0.5), scheme="spatial", by="macs")]],
         "CP, half the MACs a layer": [[s.factorize(over(0.5), scheme="cp", by="macs")]],
@@ -81,13 +84,13 @@ def both(inner: dict[str, Any], steps: int) -> dict[str, list[Stage]]:
                 )
             ]
         ],
-        "INQ, 5 bits": [[s.round_to_powers({"*": 5}, portion=p)] for p in (0.5, 0.75, 0.875, 1.0)],
-        "DoReFa, 4-bit weights": [[s.dorefa({"*": 4})]],
+        "INQ, 5 bits": [[s.inq(5, portion=p)] for p in (0.5, 0.75, 0.875, 1.0)],
+        "DoReFa, 4-bit weights": [[s.dorefa(4, keep_scale=True)]],
         "TWN": [[s.ternarize(over(0.75), per_channel=True)]],
         "BinaryConnect": [[s.binary_connect(over("glorot"))]],
         "BWN": [[s.binarize_weights(over("paper"))]],
-        "XNOR-Net": [[s.binarize(over("scaled"))]],
-        "BNN": [[s.binarize(over("bnn"))]],
+        "XNOR-Net": [[s.binarize(over("scaled"), exclude_ends=False)]],
+        "BNN": [[s.binarize(over("bnn"), exclude_ends=False)]],
     }
 
 

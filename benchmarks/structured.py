@@ -38,7 +38,7 @@ from paring.capture import capture, rebuild
 from paring.distillation import distill
 from paring.graph import Graph, cost, fold_scale_shift
 from paring.image import Preparation
-from paring.methods.channels import cut_branches, cut_channels
+from paring.methods.channels import prune_branches, prune_channels
 from paring.runtime import Engine, info
 
 #: How the published weights want their images.
@@ -83,9 +83,9 @@ def cut(network: torch.nn.Module, train: data.Dataset, branches: int, keep: floa
             strict=True,
         )
     ]
-    shallow = cut_branches(network, (3, 32, 32), branches, batches=batches)
+    shallow = prune_branches(network, (3, 32, 32), branches, batches=batches)
     macs = int(keep * shallow.macs[0])
-    return shallow, cut_channels(shallow.network, (3, 32, 32), macs=macs, score="taylor", batches=batches)
+    return shallow, prune_channels(shallow.network, (3, 32, 32), macs=macs, score="taylor", batches=batches)
 
 
 def accuracy(args: argparse.Namespace) -> bool:
@@ -253,7 +253,7 @@ def latency(args: argparse.Namespace) -> bool:
         if name == "resnet20":
             after = container.read(args.run / "cut-apart.pare").graph
         else:
-            small = cut_channels(rebuild(before), (3, side, side), macs=0.7)
+            small = prune_channels(rebuild(before), (3, side, side), macs=0.7)
             after = small.pruning.graph
             if uneven := [row.name for row in small.pruning.layers if row.after % 2]:
                 print(f"odd numbers of channels: {', '.join(uneven)}")

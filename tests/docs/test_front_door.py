@@ -177,7 +177,7 @@ def test_prune_and_the_file_keeps_the_zeros(net, tmp_path):
     whole = paring.export(net, (3, 16, 16), tmp_path / "whole.pare", **NORMAL)
     pruned = Net().eval()
     pruned.load_state_dict(net.state_dict())
-    dropped = paring.prune(pruned, keep={"fc*": 0.05})
+    dropped = paring.prune(pruned, keep={"fc*": 0.05}).removed
     assert dropped == 1024 * 32 + 32 * CLASSES - round(0.05 * 1024 * 32) - round(0.05 * 32 * CLASSES)
     small = paring.export(pruned, (3, 16, 16), tmp_path / "small.pare", **NORMAL)
     assert small.graph.weights["fc1.weight"].kind == "sparse"
@@ -187,7 +187,7 @@ def test_prune_and_the_file_keeps_the_zeros(net, tmp_path):
 
 def test_prune_channels(net):
     smaller = paring.prune_channels(net, (3, 16, 16), macs=0.5, round_to=1)
-    before, after = smaller.pruning.macs
+    before, after = smaller.report.macs
     assert after <= before / 2
     assert smaller(torch.zeros(2, 3, 16, 16)).shape == (2, CLASSES)
     assert paring.export(smaller, path=None, **NORMAL)(np.zeros((1, 16, 16, 3), np.float32)).shape == (1, CLASSES)

@@ -44,51 +44,57 @@ class Case(NamedTuple):
 
 def portions(network, *steps):
     for portion in steps:
-        methods.inq_freeze(network, {"layer": 4}, portion)
+        methods.inq(network, {"layer": 4}, portion=portion)
 
 
 CASES = {
     "pruned": Case("pruned", lambda n: methods.prune(n, {"layer": 0.4})),
     "pruned, half precision": Case("pruned", lambda n: methods.prune(n, {"layer": 0.4}, bits=16)),
     "pruned 2:4": Case("pruned", lambda n: methods.prune_n_m(n, {"layer": "2:4"})),
-    "moving": Case("moving", lambda n: methods.prune_by_movement(n, {"layer": 0.4})),
-    "moving, soft": Case("moving", lambda n: methods.prune_by_movement(n, {"layer": -0.001}, soft=True)),
+    "movement": Case("movement", lambda n: methods.prune_movement(n, {"layer": 0.4})),
+    "movement, soft": Case("movement", lambda n: methods.prune_movement(n, threshold={"layer": -0.001})),
     "shared": Case("shared", lambda n: methods.share(n, {"layer": 5})),
     "pruned and shared": Case(
         "shared", lambda n: (methods.prune(n, {"layer": 0.4}), methods.share(n, {"layer": 5}, bits=16))
     ),
     "half": Case("half", lambda n: parametrize.halve(n, ["layer"])),
-    "incremental": Case("incremental", lambda n: portions(n, 0.5)),
-    "incremental, all": Case("incremental", lambda n: portions(n, 0.5, 1.0), still=True),
-    "pruned and incremental": Case("incremental", lambda n: (methods.prune(n, {"layer": 0.4}), portions(n, 0.75))),
+    "inq": Case("inq", lambda n: portions(n, 0.5)),
+    "inq, all": Case("inq", lambda n: portions(n, 0.5, 1.0), still=True),
+    "pruned and inq": Case("inq", lambda n: (methods.prune(n, {"layer": 0.4}), portions(n, 0.75))),
     **{
-        f"dorefa {bits}": Case("dorefa", lambda n, bits=bits: methods.dorefa(n, {"layer": bits}, keep=()))
+        f"dorefa {bits}": Case("dorefa", lambda n, bits=bits: methods.dorefa(n, {"layer": bits}, exclude=()))
         for bits in (1, 2, 8)
     },
-    "dorefa 4, scale kept": Case("dorefa", lambda n: methods.dorefa(n, {"layer": 4}, keep=(), keep_scale=True)),
+    "dorefa 4, scale kept": Case("dorefa", lambda n: methods.dorefa(n, {"layer": 4}, exclude=(), keep_scale=True)),
     "ternary": Case("ternary", lambda n: methods.ternarize(n, {"layer": 0.75})),
     "ternary, by channel": Case("ternary", lambda n: methods.ternarize(n, {"layer": 0.75}, per_channel=True)),
-    "binary connect": Case("binary connect", lambda n: methods.binary_connect(n, {"layer": 1}), methods.clip_weights),
-    "binary connect, drawn": Case(
-        "binary connect",
+    "binary_connect": Case(
+        "binary_connect", lambda n: methods.binary_connect(n, {"layer": 1}), methods.low_bit.clip_weights
+    ),
+    "binary_connect, drawn": Case(
+        "binary_connect",
         lambda n: methods.binary_connect(n, {"layer": "glorot"}, stochastic=True),
-        methods.clip_weights,
+        methods.low_bit.clip_weights,
     ),
-    "binary weight": Case(
-        "binary weight", lambda n: methods.binarize_weights(n, {"layer": "paper"}), methods.center_and_clip_weights
+    "binarize_weights": Case(
+        "binarize_weights",
+        lambda n: methods.binarize_weights(n, {"layer": "paper"}),
+        methods.low_bit.center_and_clip_weights,
     ),
-    "binary weight, released": Case("binary weight", lambda n: methods.binarize_weights(n, {"layer": "released"})),
+    "binarize_weights, released": Case(
+        "binarize_weights", lambda n: methods.binarize_weights(n, {"layer": "released"})
+    ),
     "product": Case("product", lambda n: methods.product_quantize(n, {"layer": (2, 3)})),
     "product, vectors in two stages": Case(
         "product", lambda n: methods.product_quantize(n, {"layer": (None, 3, 2)}, bits=16)
     ),
-    "hashed": Case("hashed", lambda n: methods.hash_weights(n, {"layer": 0.3})),
-    "hashed, half precision": Case("hashed", lambda n: methods.hash_weights(n, {"layer": 0.3}, seed=7, bits=16)),
+    "hashed": Case("hashed", lambda n: methods.hash(n, {"layer": 0.3})),
+    "hashed, half precision": Case("hashed", lambda n: methods.hash(n, {"layer": 0.3}, seed=7, bits=16)),
 }
 
 #: Case and layer to a pattern of the error.
 REFUSED = {
-    ("binary weight, released", "depthwise"): "released gradient trains no layer of one input channel",
+    ("binarize_weights, released", "depthwise"): "released gradient trains no layer of one input channel",
     ("pruned 2:4", "grouped"): "input channels per group are no multiple of 4",
     ("pruned 2:4", "depthwise"): "input channels per group are no multiple of 4",
     ("product", "depthwise"): "sub-vectors do not divide the layer's inputs",

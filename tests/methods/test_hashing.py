@@ -14,7 +14,7 @@ from paring.container import Contents
 from paring.errors import ArgumentError
 from paring.forms import Hashed
 from paring.image import Preparation
-from paring.methods import HashedWeights
+from paring.methods._hashing import HashedWeights
 
 LAYERS = [
     (nn.Linear(8, 5), (3, 8)),
@@ -50,7 +50,7 @@ def test_the_hash_here_is_that_of_the_format():
 @given(st.integers(1, 90), st.integers(0, 2**32 - 1))
 def test_least_squares_is_the_best_there_is(buckets, seed):
     weight = np.random.default_rng(buckets).normal(size=(5, 18)).astype(np.float32)
-    found = methods.hash_buckets(weight, buckets, seed=seed)
+    found = methods._hashing.hash_buckets(weight, buckets, seed=seed)
     where = [place(i, buckets, seed) for i in range(90)]
     matrix = sparse.coo_matrix(([s for _, s in where], (range(90), [k for k, _ in where])), (90, buckets))
     np.testing.assert_allclose(found, lsqr(matrix, weight.ravel(), atol=1e-12, btol=1e-12)[0], atol=1e-5)
@@ -58,7 +58,7 @@ def test_least_squares_is_the_best_there_is(buckets, seed):
 
 def test_fresh_buckets_are_distributed_as_the_weights():
     weight = np.random.default_rng(0).uniform(-0.5, 0.5, (200, 300)).astype(np.float32)
-    fresh, mean = (methods.hash_buckets(weight, 6000, init=init) for init in ("fresh", "least-squares"))
+    fresh, mean = (methods._hashing.hash_buckets(weight, 6000, init=init) for init in ("fresh", "least-squares"))
     assert set(np.abs(fresh)) <= {*np.abs(weight).ravel(), 0.0}
     assert fresh.var() == pytest.approx(1 / 12, rel=0.05)
     assert mean.var() < 1 / 12 / 5  # why a fresh layer is not averaged
@@ -76,7 +76,7 @@ def test_gradient_of_a_bucket_is_the_signed_sum_over_its_members(layer, shape):
     torch.manual_seed(0)
     net = nn.Sequential(copy.deepcopy(layer))
     size = layer.weight.numel()
-    assert methods.hash_weights(net, {"0": 1 / 4}, seed=9) == {"0.weight": round(size / 4)}
+    assert methods.hash(net, {"0": 1 / 4}, seed=9).numbers == {"0.weight": round(size / 4)}
     buckets = round(size / 4)
     x = torch.randn(*shape)
     weight = net[0].weight.detach().clone()
@@ -106,7 +106,7 @@ def test_form_and_checkpoint_are_the_trained_weight_bit_for_bit(bits):
     torch.manual_seed(0)
     plain = nn.Sequential(nn.Conv2d(3, 5, 3), nn.Flatten(), nn.Linear(80, 4))
     net = copy.deepcopy(plain)
-    methods.hash_weights(net, {"*": 0.1, "*.bias": 0.5}, seed=2**32 - 1, init="fresh", bits=bits)
+    methods.hash(net, {"*": 0.1, "*.bias": 0.5}, seed=2**32 - 1, init="fresh", bits=bits)
     optimizer = torch.optim.SGD(net.parameters(), 0.01)
     for _ in range(3):
         optimizer.zero_grad()
@@ -132,7 +132,7 @@ def test_fine_tuning_and_the_file(tmp_path):
     images = (rng.integers(0, 90, (64, 6, 6, 1)) + 100 * (labels[:, None, None, None] == 0)).astype(np.uint8)
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, 2))
-    methods.hash_weights(net, {"*": 1 / 4})
+    methods.hash(net, {"*": 1 / 4})
     settings = training.Settings(epochs=2, batch=16, lr=0.05)
     batches = training.Batches(images, labels, size=16)
     outcome = training.run(net, batches, settings, folder=tmp_path, progress=False)
@@ -149,7 +149,7 @@ def test_fine_tuning_and_the_file(tmp_path):
 
 def test_layers_have_hashes_of_their_own():
     net = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 8))
-    methods.hash_weights(net, {"*": 1.0}, seed=5)
+    methods.hash(net, {"*": 1.0}, seed=5)
     described = parametrize.describe(net)
     assert [words["seed"] for words in described.values()] == [5, 7]
     assert all(words["buckets"] == 64 for words in described.values())
@@ -166,23 +166,23 @@ def test_what_cannot_be_is_refused_before_anything_changes():
         ({"fc": 0.5}, {}, "matches no layer"),
     ]:
         with pytest.raises(ArgumentError, match=says):
-            methods.hash_weights(net, targets, **words)
+            methods.hash(net, targets, **words)
     assert parametrize.describe(net) == {}
     methods.prune(net, {"1": 0.5})
     with pytest.raises(ArgumentError, match=r"1\.weight: weight is already pruned.*detach"):
-        methods.hash_weights(net, {"*": 0.5})
+        methods.hash(net, {"*": 0.5})
     net[0].weight.data[0, 0] = torch.nan
     with pytest.raises(ArgumentError, match=r"0\.weight: a weight is not finite"):
-        methods.hash_weights(net, {"0": 0.5})
+        methods.hash(net, {"0": 0.5})
     tied = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
     tied[1].weight = tied[0].weight
     with pytest.raises(ArgumentError, match=r"share.*0\.weight, 1\.weight"):
-        methods.hash_weights(tied, {"0": 0.5})
+        methods.hash(tied, {"0": 0.5})
 
 
 def test_tiny_layers_keep_a_bucket():
-    assert methods.bucket_count(10, 0.01) == 1
-    assert methods.bucket_count(8000, 1 / 8) == 1000
+    assert methods._hashing.bucket_count(10, 0.01) == 1
+    assert methods._hashing.bucket_count(8000, 1 / 8) == 1000
     net = nn.Sequential(nn.Linear(2, 2))
-    assert methods.hash_weights(net, {"0": 0.01}) == {"0.weight": 1}
+    assert methods.hash(net, {"0": 0.01}).numbers == {"0.weight": 1}
     assert len(set(net[0].weight.detach().abs().ravel().tolist())) == 1

@@ -17,8 +17,8 @@ from paring import methods, parametrize, training
 from paring.capture import batch_norms, capture, rebuild
 from paring.container import Contents, read, write
 from paring.errors import ArgumentError
-from paring.methods.channels import cut_branches, cut_channels
 from paring.runtime import Engine, reference
+from paring.training.optim import cross_entropy
 
 SHAPE = (4, 6, 6)
 #: Layers that compute, by the name their weight has in the graph; ``again`` computes with ``inner``'s.
@@ -93,11 +93,13 @@ def square(network, batch):
 #: Methods that give weights a form, on patterns that say where.
 FORMS = {
     "prune": lambda n: methods.prune(n, {"*": 0.5}),
-    "prune_global": lambda n: methods.prune_global(n, 0.3),
-    "prune_by_quality": lambda n: methods.prune_by_quality(n, {"*": 1.0}),
+    "prune together": lambda n: methods.prune(n, 0.3, together=True),
+    "prune by quality": lambda n: methods.prune(n, quality=1.0),
     "prune_n_m": lambda n: methods.prune_n_m(n, {"*": "2:4"}),
-    "prune_by_scores": lambda n: methods.prune_by_scores(n, methods.taylor_scores(n, square, [inputs()]), 0.5),
-    "prune_by_movement": lambda n: methods.prune_by_movement(n, {"*": 0.5}),
+    "prune_by_scores": lambda n: methods.pruning.prune_by_scores(
+        n, methods.pruning.taylor_scores(n, square, [inputs()]), 0.5
+    ),
+    "prune_movement": lambda n: methods.prune_movement(n, {"*": 0.5}),
     "share": lambda n: methods.share(n, {"*": 8}),
     "prune and share": lambda n: (methods.prune(n, {"*": 0.5}), methods.share(n, {"*": 8})),
     "halve": lambda n: parametrize.halve(n, ["*", "*.bias"]),
@@ -105,18 +107,16 @@ FORMS = {
     "binary_connect": lambda n: methods.binary_connect(n, {"*": 1}),
     "binarize_weights": lambda n: methods.binarize_weights(n, {"*": "paper"}),
     "dorefa": lambda n: methods.dorefa(n, dict.fromkeys(UNTIED, 4)),
-    "quantize_incrementally": lambda n: [
-        methods.inq_freeze(n, dict.fromkeys(UNTIED, 4), portion) for portion in (0.5, 1.0)
-    ],
+    "inq": lambda n: [methods.inq(n, dict.fromkeys(UNTIED, 4), portion=portion) for portion in (0.5, 1.0)],
     "product_quantize": lambda n: methods.product_quantize(n, dict.fromkeys(UNTIED, (4, 8))),
-    "hash_weights": lambda n: methods.hash_weights(n, dict.fromkeys(UNTIED, 0.25)),
+    "hash": lambda n: methods.hash(n, dict.fromkeys(UNTIED, 0.25)),
 }
 #: Of these, what leaves a tied weight alone because another trained tensor takes its place, with what it says.
 TIED = {
     "dorefa": lambda n: methods.dorefa(n, {"again": 4}),
-    "quantize_incrementally": lambda n: methods.inq_freeze(n, {"again": 4}),
+    "inq": lambda n: methods.inq(n, {"again": 4}),
     "product_quantize": lambda n: methods.product_quantize(n, {"again": (4, 8)}),
-    "hash_weights": lambda n: methods.hash_weights(n, {"again": 0.25}),
+    "hash": lambda n: methods.hash(n, {"again": 0.25}),
     "factorize": lambda n: methods.factorize(n, {"again": 4}, by="rank"),
     "binarize": lambda n: methods.binarize(n, {"again": "scaled"}),
 }
@@ -195,10 +195,10 @@ def test_what_never_computes_is_said_where_answers_are_needed():
     "method",
     [
         lambda n, p: methods.prune(n, {p: 0.5}),
-        lambda n, p: methods.prune_global(n, 0.5, [p]),
-        lambda n, p: methods.prune_by_quality(n, {p: 1.0}),
+        lambda n, p: methods.prune(n, [p], keep=0.5, together=True),
+        lambda n, p: methods.prune(n, quality={p: 1.0}),
         lambda n, p: methods.prune_n_m(n, {p: "2:4"}),
-        lambda n, p: methods.prune_by_movement(n, {p: 0.5}),
+        lambda n, p: methods.prune_movement(n, {p: 0.5}),
         lambda n, p: methods.share(n, {p: 8}),
         lambda n, p: parametrize.halve(n, [p]),
         lambda n, p: methods.ternarize(n, {p: 0.75}),
@@ -206,9 +206,9 @@ def test_what_never_computes_is_said_where_answers_are_needed():
         lambda n, p: methods.binarize_weights(n, {p: "paper"}),
         lambda n, p: methods.binarize(n, {p: "scaled"}),
         lambda n, p: methods.dorefa(n, {p: 4}),
-        lambda n, p: methods.inq_freeze(n, {p: 4}),
+        lambda n, p: methods.inq(n, {p: 4}),
         lambda n, p: methods.product_quantize(n, {p: (4, 8)}),
-        lambda n, p: methods.hash_weights(n, {p: 0.25}),
+        lambda n, p: methods.hash(n, {p: 0.25}),
         lambda n, p: methods.factorize(n, {p: 0.5}),
     ],
 )
@@ -227,7 +227,7 @@ def graph():
 
 def test_channels_go_with_everything_that_shares_them(graph):
     result = methods.prune_channels(graph, macs=0.6, round_to=4)
-    after = {row.name: row.after for row in result.layers}
+    after = {row.name: row.after for row in result.rows}
     assert after["stem"] == after["twice"] < 16, "a layer called twice makes what it reads"
     kept = result.kept["twice.weight"]
     np.testing.assert_array_equal(kept[0], kept[1])
@@ -248,18 +248,20 @@ def test_channels_go_with_everything_that_shares_them(graph):
     with pytest.raises(ArgumentError, match=r"pattern matches no layer.*'unusde'"):
         methods.prune_channels(graph, {"unusde": 0.5})
     with pytest.raises(ArgumentError, match="no residual branch"):
-        methods.remove_branches(graph, ["twice"])
+        methods.channels.remove_branches(graph, ["twice"])
 
 
 @pytest.mark.filterwarnings("ignore:parameters that no output depends on")
 def test_channels_by_taylor_and_training_go_on():
     network = own_network()
     batch = training.Batch(inputs(16), torch.arange(16) % 5, torch.arange(16))
-    small = cut_channels(network, SHAPE, macs=0.6, score="taylor", batches=[batch], round_to=4)
+    small = methods.prune_channels(
+        network, example=SHAPE, macs=0.6, score="taylor", batches=[batch], loss=cross_entropy(), round_to=4
+    )
     square(small.network.train(), inputs()).backward()
     assert small.network.inner.weight.grad is not None
     with pytest.raises(ArgumentError, match=r"so many branches.*up to 0"):
-        cut_branches(network, SHAPE, 1, batches=[batch])
+        methods.prune_branches(network, 1, example=SHAPE, batches=[batch], loss=cross_entropy())
 
 
 @pytest.mark.parametrize(("rounding", "options"), [("gptq", {}), ("adaround", {"steps": 5})])
@@ -267,7 +269,7 @@ def test_integers(graph, rounding, options):
     made = methods.quantize(
         graph, inputs(), rounding=rounding, options=options, answers="codes", observer="minmax", tuning_images=4
     )
-    names = {layer.name for layer in made.report.layers}
+    names = {layer.name for layer in made.rows}
     assert {"stem", "line", "left", "head"} <= names
     x = inputs()
     got = Engine(made.graph).run(nhwc(x))
@@ -287,16 +289,16 @@ def test_layers_become_chains_or_binary_where_they_can():
     check(Engine(capture(chained, SHAPE)).run(nhwc(x)), chained(x).detach().numpy())
     binary = own_network()
     done = methods.binarize(binary, dict.fromkeys(UNTIED, "scaled"), SHAPE)
-    assert done.layers.keys() == {"twice", "unused", "left"}
-    assert "Conv1d" in done.kept["line"]
-    assert {path for path, reason in done.kept.items() if "stays real" in reason} == {"stem", "head"}
+    assert {row.name for row in done.rows if not row.reason} == {"twice", "unused", "left"}
+    assert "Conv1d" in done["line"].reason
+    assert {row.name for row in done.rows if "stays real" in row.reason} == {"stem", "head"}
     check(Engine(methods.graph_with_forms(binary, SHAPE)).run(nhwc(x)), binary(x).detach().numpy())
 
 
 def test_equalized_and_folded_answers_stay(graph):
     x = inputs()
     expected = own_network()(x).detach().numpy()
-    check(reference.run(methods.equalize(graph).graph, nhwc(x)), expected)
+    check(reference.run(methods.integer.equalize.equalize(graph).graph, nhwc(x)), expected)
     network = rebuild(graph, batch_norms(own_network(), graph)).eval()
     check(network(x).detach().numpy(), expected)
 

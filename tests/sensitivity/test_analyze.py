@@ -14,8 +14,7 @@ from paring import zoo
 from paring.errors import ArgumentError, CheckpointError, DataError, GraphError, OutputError
 from paring.methods.pruning import prune
 from paring.parametrize import weights
-from paring.sensitivity import METHODS, read_methods, sensitivity
-from paring.sensitivity._methods import USUAL
+from paring.sensitivity import read_methods, sensitivity, tried, tried_by, usual
 from paring.sensitivity._replay import Replay
 from tests import PYTHONPATH
 from tests.recipes.small_problem import Small
@@ -64,7 +63,7 @@ def test_a_point_by_hand():
 def test_weights_become_what_the_formulas_say():
     """Integers, shares and a chain, by numbers of their own."""
     net, images, _ = problem(1)
-    point = sensitivity(net, images, methods={"integers": [4]}, layers=["fc2"]).points[0]
+    point = sensitivity(net, images, methods={"quantize": [4]}, layers=["fc2"]).points[0]
     weight = net.fc2.weight.detach().numpy().astype(np.float64)
     errors = []
     for row in weight:  # the scale with the least squared error, by trying
@@ -84,7 +83,7 @@ def test_weights_become_what_the_formulas_say():
 
 def test_channels_leave_the_network():
     net, images, labels = problem(2)
-    found = sensitivity(net, images, labels, methods={"channels": [0.5]})
+    found = sensitivity(net, images, labels, methods={"prune_channels": [0.5]})
     of = {point.layer: point for point in found.points}
     smallest = np.argsort(net.fc1.weight.detach().abs().sum(1).numpy())[:10]  # the other layers read nothing of them
     gates = torch.ones(20)
@@ -100,35 +99,35 @@ def test_channels_leave_the_network():
 
 def test_every_method_is_milder_where_it_is_milder():
     net, images, labels = problem(3)
-    everything = [name for name in METHODS if name != "product"]
+    everything = [name for name in tried() if name != "product_quantize"]
     found = sensitivity(net, images, labels, methods=everything)
     assert tuple(found.methods) == tuple(everything)
     assert found.layers == ("conv1", "fc1", "fc2")
     for name in everything:
-        row, points = METHODS[name], found.of(name, "fc1")
-        assert [point.strength for point in points] == list(row.strengths)
+        row, points = tried_by(name), found.of(name, "fc1")
+        assert [point.strength for point in points] == list(row.trial.strengths)
         errors = [point.output_error for point in points if not point.reason]
         assert len(errors) >= min(2, len(points))
         assert min(errors) > 0
-        assert errors[0] < errors[-1] or name not in USUAL  # what keeps little of random weights has luck at times
+        assert errors[0] < errors[-1] or name not in usual()  # what keeps little of random weights has luck at times
 
 
 def test_product_codes_of_one_centroid_are_means():
     pytest.importorskip("faiss", reason="faiss is not installed")
     net, images, _ = problem(3)
-    point = sensitivity(net, images, methods={"product": ["2x1"]}, layers=["fc1"]).points[0]
+    point = sensitivity(net, images, methods={"product_quantize": ["2x1"]}, layers=["fc1"]).points[0]
     other = copy.deepcopy(net)
     with torch.no_grad():
         other.fc1.weight.copy_(net.fc1.weight.mean(0).expand(20, 150))
         error = (other(images) - net(images)).norm() / net(images).norm()
     assert point.output_error == pytest.approx(float(error), rel=1e-4)
-    refused = sensitivity(net, images, methods={"product": ["4x2"]}, layers=["fc1"]).points[0]
+    refused = sensitivity(net, images, methods={"product_quantize": ["4x2"]}, layers=["fc1"]).points[0]
     assert "found length 4 for 150 inputs" in refused.reason
 
 
 def test_the_usual_ones():
     net, images, labels = problem(3)
-    assert tuple(sensitivity(net, images, labels, layers=["fc2"]).methods) == USUAL
+    assert tuple(sensitivity(net, images, labels, layers=["fc2"]).methods) == tuple(usual())
 
 
 def test_binary_and_powers_by_hand():
@@ -138,8 +137,11 @@ def test_binary_and_powers_by_hand():
     top = 2.0 ** np.floor(np.log2(4 / 3 * float(weight.abs().max())))
     levels = np.array([0.0] + [sign * top / 2**step for step in range(4) for sign in (1, -1)])  # 4 bits: 2^(4-2) powers
     powers = levels[np.abs(weight.numpy()[..., None] - levels).argmin(-1)]
-    found = sensitivity(net, images, methods=["binary", "powers"], layers=["fc1"])
-    for method, strength, expected in (("binary", 1, rows), ("powers", 4, torch.from_numpy(powers).float())):
+    found = sensitivity(net, images, methods=["binarize_weights", "inq"], layers=["fc1"])
+    for method, strength, expected in (
+        ("binarize_weights", "paper", rows),
+        ("inq", 4, torch.from_numpy(powers).float()),
+    ):
         point = next(p for p in found.of(method, "fc1") if p.strength == strength)
         other = copy.deepcopy(net)
         with torch.no_grad():
@@ -289,13 +291,13 @@ def test_bad_arguments():
     with pytest.raises(ArgumentError, match=r"'prunes'; expected prune"):
         sensitivity(net, images, labels, methods=["prunes"])
     for methods, words in (
-        ({"prune": [1.2]}, r"found 1.2; expected above 0"),
+        ({"prune": [1.2]}, r"found 1.2; expected 0 to 1"),
         ({"share": [0]}, "1 to 65535"),
-        ({"integers": [9]}, "2 to 8 bits"),
-        ({"n:m": ["5:4"]}, "such as 2:4"),
-        ({"product": ["4"]}, "such as 4x64"),
-        ({"ternary": [-1.0]}, "0 to below 100"),
-        ({"binary": [2]}, "expected 1"),
+        ({"quantize": [9]}, "2 to 8 bits"),
+        ({"prune_n_m": ["5:4"]}, "such as '2:4'"),
+        ({"product_quantize": ["4"]}, "such as 4x64"),
+        ({"ternarize": [-1.0]}, "about 0.7"),
+        ({"binarize_weights": ["two"]}, "paper or released"),
         ({}, "no method"),
     ):
         with pytest.raises(ArgumentError, match=words):
@@ -320,21 +322,21 @@ def test_a_network_that_no_graph_can_hold():
             return self.fc(torch.erfinv(x.flatten(1).tanh()))
 
     net, images = Odd().eval(), problem()[1]
-    assert sensitivity(net, images, methods=["integers"]).points
+    assert sensitivity(net, images, methods=["quantize"]).points
     with pytest.raises(GraphError):
-        sensitivity(net, images, methods=["integers", "channels"])
+        sensitivity(net, images, methods=["quantize", "prune_channels"])
 
 
 def test_methods_as_words():
-    assert read_methods(["prune=50%,0.2", "n:m=1:4", "share"]) == {
+    assert read_methods(["prune=50%,0.2", "prune_n_m=1:4", "share"]) == {
         "prune": (0.5, 0.2),
-        "n:m": ("1:4",),
-        "share": METHODS["share"].strengths,
+        "prune_n_m": ("1:4",),
+        "share": tried_by("share").trial.strengths,
     }
-    assert tuple(read_methods([])) == USUAL
-    with pytest.raises(ArgumentError, match="'integers=many'; expected 2 to 8 bits"):
-        read_methods(["integers=many"])
-    with pytest.raises(ArgumentError, match=r"found 1.2; expected above 0 %, up to 100 %"):
+    assert tuple(read_methods([])) == tuple(usual())
+    with pytest.raises(ArgumentError, match="'quantize=many'; expected 2 to 8 bits"):
+        read_methods(["quantize=many"])
+    with pytest.raises(ArgumentError, match=r"found 1.2; expected 0 to 1 \(0 to 100 %\)"):
         read_methods(["prune=120%"])
 
 
@@ -343,7 +345,9 @@ def test_a_network_of_the_zoo(tmp_path):
     net = zoo.create("resnet20", depth=8, num_classes=4)
     net.train()(torch.randn(8, 3, 8, 8))
     before = state(net)
-    found = sensitivity(net, torch.randn(6, 3, 8, 8), methods={"prune": [0.5], "low-rank": [0.7], "channels": [0.5]})
+    found = sensitivity(
+        net, torch.randn(6, 3, 8, 8), methods={"prune": [0.5], "factorize": [0.7], "prune_channels": [0.5]}
+    )
     assert net.training
     assert state(net) == before
     assert found.layers == tuple(name.removesuffix(".weight") for name in weights(net))

@@ -14,7 +14,7 @@ import torch
 from paring.sensitivity import sensitivity
 from tests.recipes.small_problem import Small
 
-METHODS = {"prune": [0.5, 0.1], "integers": [2]}
+METHODS = {"prune": [0.5, 0.1], "quantize": [2]}
 
 
 def problem():

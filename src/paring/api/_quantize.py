@@ -64,7 +64,7 @@ def quantize(
     made = quantize_graph(graph, calibration, weights=bits, activations=activations, rounding=rounding, **options)
     names = tuple(classes) or classes_of(net)
     model = Model(Contents(made.graph, preparation, names, {"recipe": "quantize", "paring": __version__}), threads)
-    model.report = made.report
+    model.report = made
     return model
 
 

@@ -1,133 +1,46 @@
 """What gives a weight a form: one file per method, named after the paper's own term. Needs torch.
 
-A method is a pure function on arrays, a trainable form (a ``torch.nn.utils.parametrize`` parametrization) and a
-function that applies it to the layers a pattern matches. Methods follow one another on the same weight: sharing keeps
-the zeros of pruning. :func:`paring.capture.capture` puts the forms of a trained network into its graph.
+Here stand the methods themselves and their registry; what each is made of stands in its own package
+(:mod:`paring.methods.pruning`, :mod:`paring.methods.sharing`, ...). All are called alike: the network first, then how
+much, for all layers or by patterns (:mod:`paring.methods._amounts`), then options; all give a :class:`Report`. Methods
+follow one another on the same weight: sharing keeps the zeros of pruning. :func:`paring.capture.capture` puts the forms
+of a trained network into its graph.
 
-    prune(network, {"fc*": 0.05, "conv*": 0.2})     # train ...
-    share(network, {"fc*": 32, "conv*": 256})       # train ...
-    graph = capture(network, (1, 28, 28))           # weights keep their forms
+    prune(network, keep={"fc*": 0.05, "conv*": 0.2})    # train ...
+    share(network, centroids=32)                        # train ...
+    graph = capture(network, (1, 28, 28))               # weights keep their forms
 """
 
+from paring.methods._amounts import Amount as Amount
+from paring.methods._amounts import bits_of as bits_of
+from paring.methods._amounts import number as number
+from paring.methods._amounts import one_of as one_of
+from paring.methods._amounts import share_of as share_of
 from paring.methods._capture import graph_with_forms as graph_with_forms
-from paring.methods._hashing import HashedWeights as HashedWeights
-from paring.methods._hashing import bucket_count as bucket_count
-from paring.methods._hashing import hash_buckets as hash_buckets
-from paring.methods._hashing import hash_weights as hash_weights
-from paring.methods._least_squares import LeastSquares as LeastSquares
-from paring.methods.channels._branches import cheapest_branch as cheapest_branch
-from paring.methods.channels._branches import remove_branches as remove_branches
-from paring.methods.channels._branches import residual_branches as residual_branches
-from paring.methods.channels._gates import batch_norm_scales as batch_norm_scales
-from paring.methods.channels._gates import gate_gradients as gate_gradients
-from paring.methods.channels._module import ShallowerNetwork as ShallowerNetwork
-from paring.methods.channels._module import SmallerNetwork as SmallerNetwork
-from paring.methods.channels._module import cut_branches as cut_branches
-from paring.methods.channels._module import cut_channels as cut_channels
-from paring.methods.channels._prune import ENGINE_TILE as ENGINE_TILE
-from paring.methods.channels._prune import ChannelPruning as ChannelPruning
-from paring.methods.channels._prune import LayerCut as LayerCut
-from paring.methods.channels._prune import prune_channels as prune_channels
-from paring.methods.channels._scores import SCORES as SCORES
-from paring.methods.channels._scores import channel_scores as channel_scores
-from paring.methods.folding._batch_norm import Folded as Folded
-from paring.methods.folding._batch_norm import fold_batch_norms as fold_batch_norms
-from paring.methods.folding._batch_norm import merge_chains as merge_chains
-from paring.methods.folding._merge import merge_layers as merge_layers
-from paring.methods.integer import adaround as adaround
-from paring.methods.integer import gptq as gptq
-from paring.methods.integer import mixed_widths as mixed_widths
-from paring.methods.integer._bias_correction import bias_error as bias_error
-from paring.methods.integer._moments import Moments as Moments
-from paring.methods.integer._moments import Normal as Normal
-from paring.methods.integer._moments import clipped_normal as clipped_normal
-from paring.methods.integer._moments import moments as moments
-from paring.methods.integer._moments import normals as normals
-from paring.methods.integer._observers import OBSERVERS as OBSERVERS
-from paring.methods.integer._observers import Histogram as Histogram
-from paring.methods.integer._observers import affine as affine
-from paring.methods.integer._output_noise import output_noise as output_noise
-from paring.methods.integer._quantize import Quantized as Quantized
-from paring.methods.integer._quantize import observe as observe
-from paring.methods.integer._quantize import quantize as quantize
-from paring.methods.integer._report import LayerReport as LayerReport
-from paring.methods.integer._report import Report as Report
-from paring.methods.integer._weight_scales import weight_scales as weight_scales
-from paring.methods.integer.equalize._activations import Scaled as Scaled
-from paring.methods.integer.equalize._activations import equalize_activations as equalize_activations
-from paring.methods.integer.equalize._weights import Equalized as Equalized
-from paring.methods.integer.equalize._weights import Link as Link
-from paring.methods.integer.equalize._weights import absorb_high_biases as absorb_high_biases
-from paring.methods.integer.equalize._weights import equalize as equalize
-from paring.methods.integer.equalize._weights import links as links
-from paring.methods.integer.qat._module import QATModule as QATModule
-from paring.methods.integer.qat._module import quantization_aware as quantization_aware
+from paring.methods._capture import unfolded_graph as unfolded_graph
+from paring.methods._hashing import hash as hash
+from paring.methods._registry import Method as Method
+from paring.methods._registry import Trial as Trial
+from paring.methods._registry import find as find
+from paring.methods._registry import method as method
+from paring.methods._registry import methods as methods
+from paring.methods._report import Report as Report
+from paring.methods._report import Row as Row
+from paring.methods.channels import prune_branches as prune_branches
+from paring.methods.channels import prune_channels as prune_channels
+from paring.methods.folding import fold_batch_norms as fold_batch_norms
+from paring.methods.folding import merge_chains as merge_chains
+from paring.methods.integer import quantize as quantize
+from paring.methods.low_bit import binarize as binarize
+from paring.methods.low_bit import binarize_weights as binarize_weights
 from paring.methods.low_bit import binary_connect as binary_connect
 from paring.methods.low_bit import dorefa as dorefa
-from paring.methods.low_bit._activations import QuantizedActivations as QuantizedActivations
-from paring.methods.low_bit._activations import quantize_activations as quantize_activations
-from paring.methods.low_bit._binary_connect import BinaryConnect as BinaryConnect
-from paring.methods.low_bit._binary_connect import hard_sigmoid as hard_sigmoid
-from paring.methods.low_bit._binary_connect import stochastic_sign as stochastic_sign
-from paring.methods.low_bit._binary_weights import BinaryWeight as BinaryWeight
-from paring.methods.low_bit._binary_weights import binarize_weights as binarize_weights
-from paring.methods.low_bit._clipping import center_and_clip_weights as center_and_clip_weights
-from paring.methods.low_bit._clipping import clip_weights as clip_weights
-from paring.methods.low_bit._dorefa import DoReFa as DoReFa
-from paring.methods.low_bit._dorefa import quantize_unit as quantize_unit
-from paring.methods.low_bit._dorefa import unit_weight as unit_weight
-from paring.methods.low_bit._inq import INQ as INQ
-from paring.methods.low_bit._inq import inq_freeze as inq_freeze
-from paring.methods.low_bit._inq import power_exponents as power_exponents
-from paring.methods.low_bit._inq import power_levels as power_levels
-from paring.methods.low_bit._inq import round_to_powers as round_to_powers
-from paring.methods.low_bit._ternary import Ternary as Ternary
-from paring.methods.low_bit._ternary import ternarize as ternarize
-from paring.methods.low_bit._ternary import ternary_weight as ternary_weight
-from paring.methods.low_bit._xnor import Binarized as Binarized
-from paring.methods.low_bit._xnor import SignBlock as SignBlock
-from paring.methods.low_bit._xnor import binarize as binarize
-from paring.methods.low_bit._xnor import describe_blocks as describe_blocks
-from paring.methods.low_bit._xnor import rebuild_blocks as rebuild_blocks
-from paring.methods.low_rank._factorize import Factored as Factored
-from paring.methods.low_rank._factorize import describe_chains as describe_chains
-from paring.methods.low_rank._factorize import factorize as factorize
-from paring.methods.low_rank._factorize import rebuild_chains as rebuild_chains
-from paring.methods.low_rank._vbmf import Factorized as Factorized
-from paring.methods.low_rank._vbmf import vbmf as vbmf
-from paring.methods.product._quantize import ProductCoded as ProductCoded
-from paring.methods.product._quantize import ProductQuantized as ProductQuantized
-from paring.methods.product._quantize import product_quantize as product_quantize
-from paring.methods.product._quantize import product_rate as product_rate
-from paring.methods.product._subvectors import product_codes as product_codes
-from paring.methods.pruning._gradual import Gradual as Gradual
-from paring.methods.pruning._magnitude import Pruned as Pruned
-from paring.methods.pruning._magnitude import apply_masks as apply_masks
-from paring.methods.pruning._magnitude import cubic as cubic
-from paring.methods.pruning._magnitude import global_masks as global_masks
-from paring.methods.pruning._magnitude import magnitude_mask as magnitude_mask
-from paring.methods.pruning._magnitude import prune as prune
-from paring.methods.pruning._magnitude import prune_by_quality as prune_by_quality
-from paring.methods.pruning._magnitude import prune_global as prune_global
-from paring.methods.pruning._magnitude import quality_mask as quality_mask
-from paring.methods.pruning._movement import MovementPruned as MovementPruned
-from paring.methods.pruning._movement import movement_penalty as movement_penalty
-from paring.methods.pruning._movement import prune_by_movement as prune_by_movement
-from paring.methods.pruning._movement import settle_movement as settle_movement
-from paring.methods.pruning._n_m import n_m_mask as n_m_mask
-from paring.methods.pruning._n_m import prune_n_m as prune_n_m
-from paring.methods.pruning._scores import prune_by_scores as prune_by_scores
-from paring.methods.pruning._scores import score_mask as score_mask
-from paring.methods.pruning._scores import taylor_scores as taylor_scores
-from paring.methods.sharing._clustering import INITIALIZATIONS as INITIALIZATIONS
-from paring.methods.sharing._clustering import initial_centroids as initial_centroids
-from paring.methods.sharing._clustering import lloyd as lloyd
-from paring.methods.sharing._clustering import nearest as nearest
-from paring.methods.sharing._exact_kmeans import Clustering as Clustering
-from paring.methods.sharing._exact_kmeans import exact_kmeans as exact_kmeans
-from paring.methods.sharing._exact_kmeans import proven_kmeans as proven_kmeans
-from paring.methods.sharing._kmeans_reference import exact_kmeans_reference as exact_kmeans_reference
-from paring.methods.sharing._share import Shared as Shared
-from paring.methods.sharing._share import share as share
-from paring.methods.sharing._share import share_values as share_values
-from paring.methods.sharing._share import sharing_rate as sharing_rate
+from paring.methods.low_bit import inq as inq
+from paring.methods.low_bit import ternarize as ternarize
+from paring.methods.low_rank import factorize as factorize
+from paring.methods.product import product_quantize as product_quantize
+from paring.methods.pruning import prune as prune
+from paring.methods.pruning import prune_gradually as prune_gradually
+from paring.methods.pruning import prune_movement as prune_movement
+from paring.methods.pruning import prune_n_m as prune_n_m
+from paring.methods.sharing import share as share

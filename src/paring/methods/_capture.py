@@ -6,8 +6,9 @@ from typing import Any
 
 from torch import nn
 
-from paring.capture import capture
+from paring.capture import Rebuilt, capture
 from paring.graph import Graph
+from paring.parametrize import describe, forms
 
 
 def graph_with_forms(network: nn.Module, example: Any) -> Graph:
@@ -16,3 +17,14 @@ def graph_with_forms(network: nn.Module, example: Any) -> Graph:
     Folded into a layer they would scale its shared values apart.
     """
     return capture(network, example, fold=False)
+
+
+def unfolded_graph(network: nn.Module, example: Any) -> Graph:
+    """As :func:`graph_with_forms`, for a network rebuilt from a graph, too; every batch norm is a node of its own."""
+    if not isinstance(network, Rebuilt):
+        return graph_with_forms(network, example)
+    graph, formed = network.as_graph(), describe(network)
+    for name, form in forms(network).items() if formed else ():
+        if name in formed:
+            graph.weights[name] = form
+    return graph

@@ -12,8 +12,8 @@ computes as much as before; the paper's compression factor is ``K`` against the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from math import prod
+from typing import Literal
 
 import numpy as np
 import torch
@@ -21,6 +21,9 @@ from torch import Tensor, nn
 
 from paring.errors import ArgumentError
 from paring.forms import Hashed, hashed_places
+from paring.methods._amounts import Amount, Targets, read_share, show_share
+from paring.methods._registry import Trial, method
+from paring.methods._report import Report, Row
 from paring.parametrize import FormParametrization, attach, round_half, select
 from paring.parametrize._select import value
 from paring.parametrize._untouched import untouched
@@ -45,6 +48,17 @@ def bucket_count(size: int, fraction: float) -> int:
             fix="A compression factor of 8 is 1/8" if fraction > 1 else None,
         )
     return max(1, round(fraction * size))
+
+
+KEEP = Amount(
+    "keep",
+    "fraction of real weights",
+    "more than 0, at most 1",
+    lambda value: bucket_count(1, value) and float(value),
+    read_share,
+    show_share,
+    complement="amount",
+)
 
 
 def hash_buckets(weight: np.ndarray, buckets: int, *, seed: int = 0, init: str = "least-squares") -> np.ndarray:
@@ -147,20 +161,33 @@ class HashedWeights(FormParametrization):
         return Hashed(self.shape, original.numpy(force=True), self.seed, self.bits)
 
 
-def hash_weights(
+@method(
+    "a hash function says which few values the weights of a layer share",
+    kind="sharing",
+    form="hashed",
+    page="hashing.md",
+    amounts=(KEEP,),
+    trial=Trial((0.5, 0.25, 0.125), "weights that are real"),
+)
+def hash(
     module: nn.Module,
-    targets: Mapping[str, float],
+    targets: Targets = None,
     *,
+    keep: Targets = None,
+    amount: Targets = None,
     seed: int = 0,
-    init: str = "least-squares",
+    init: Literal["least-squares", "fresh"] = "least-squares",
     bits: int = 32,
-) -> dict[str, int]:
+) -> Report:
     """Make the weights of each selected layer share hashed values, ready to be trained.
 
     Args:
         module: the network, changed in place; make the optimizer afterwards.
-        targets: pattern (see :func:`paring.parametrize.select`) to the fraction of each layer's weights that are real,
-            the inverse of the paper's compression factor: 1/8 leaves a layer of 8,000 weights 1,000 buckets.
+        targets: as ``keep``; or patterns alone.
+        keep: share of a layer's weights that are real, above 0, for all layers or by patterns
+            (:func:`paring.parametrize.select`): the inverse of the paper's compression factor; 1/8 leaves a layer of
+            8,000 weights 1,000 buckets.
+        amount: share that goes, instead.
         seed: of the first selected parameter's hashes; the next ones have ``seed + 2``, ``seed + 4`` ..., as ``seed``
             and ``seed + 1`` are its two hashes.
         init: ``least-squares`` for a trained network, ``fresh`` for one to be trained from scratch, as in the paper;
@@ -168,7 +195,7 @@ def hash_weights(
         bits: 32, or 16 to train and store the buckets in half precision.
 
     Returns:
-        parameter name to its number of buckets.
+        weights and buckets of each layer.
 
     Raises:
         ArgumentError: if a target, the seed or ``bits`` cannot be, a pattern matches nothing, a parameter has a form
@@ -178,7 +205,7 @@ def hash_weights(
         raise ArgumentError("invalid width of a bucket", found=bits, expected="32 or 16")
     if not 0 <= seed < 1 << 32:
         raise ArgumentError("seed is no 32-bit number", found=seed, expected="0 to 2^32 - 1")
-    chosen = select(module, targets)
+    chosen = select(module, KEEP.targets(targets, keep, amount))
     there, made = untouched(module, chosen), {}
     for number, (name, fraction) in enumerate(chosen.items()):
         weight = value(there[name])
@@ -193,7 +220,9 @@ def hash_weights(
         made[name] = HashedWeights(tuple(weight.shape), torch.from_numpy(values), own, bits).to(weight.device)
     for name, form in made.items():
         attach(there[name], form)
-    return {name: form.buckets for name, form in made.items()}
+    rows = [Row(name, prod(form.shape), form.buckets) for name, form in made.items()]
+    summary = f"{len(rows)} weights share {sum(row.after for row in rows):,} buckets"
+    return Report(method="hash", unit="buckets", rows=tuple(rows), summary=summary, network=module)
 
 
 def _signed_index(size: int, buckets: int, seed: int) -> Tensor:

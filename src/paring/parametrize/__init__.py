@@ -1,5 +1,6 @@
 """How a weight wears a form while it trains: selection by patterns, trainable forms, checkpoints of them."""
 
+from paring.parametrize._discrete import straight_through as straight_through
 from paring.parametrize._half import Half as Half
 from paring.parametrize._half import halve as halve
 from paring.parametrize._half import round_half as round_half

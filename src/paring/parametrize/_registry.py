@@ -12,6 +12,7 @@ from torch.nn.utils import parametrize
 from paring.errors import CheckpointError
 from paring.forms import Dense, Form, Integer
 from paring.layers import BinaryConv2d, BinaryLinear
+from paring.parametrize._plugins import load_plugins
 from paring.parametrize._select import TRAINABLE, FormParametrization, attach, parametrization, places, value
 
 
@@ -48,14 +49,21 @@ def rebuild(module: nn.Module, description: Mapping[str, Mapping[str, Any]]) -> 
 
     Raises:
         CheckpointError: if a parameter or a kind is unknown.
+        ParingError: if a kind is unknown and a plug-in that may have it cannot be imported.
     """
     there = places(module)
     for name, options in description.items():
-        kind = TRAINABLE.get(str(options.get("kind")))
+        kind = _trainable(str(options.get("kind")))
         if kind is None or name not in there:
             raise CheckpointError("checkpoint has a form this network cannot take", where=name, found=dict(options))
         plain = {key: number for key, number in options.items() if key != "kind"}
         attach(there[name], kind.blank(tuple(value(there[name]).shape), **plain))
+
+
+def _trainable(kind: str) -> type[FormParametrization] | None:
+    if kind not in TRAINABLE:
+        load_plugins()
+    return TRAINABLE.get(kind)
 
 
 def refresh(module: nn.Module) -> None:

@@ -32,7 +32,7 @@ from paring import __version__
 from paring.errors import ArgumentError, CheckpointError, DataError
 from paring.parametrize import detach, select, weights
 from paring.sensitivity._file import PointsFile
-from paring.sensitivity._methods import LAYER, METHODS, USUAL, Bench, Strength, method_of, strengths_of
+from paring.sensitivity._methods import LAYER, Bench, Strength, strengths_of, tried, tried_by, usual
 from paring.sensitivity._replay import Replay
 from paring.training.loop import Progress
 
@@ -105,7 +105,7 @@ def sensitivity(
     images: Tensor,
     labels: np.ndarray | None = None,
     *,
-    methods: Mapping[str, Sequence[Strength]] | Iterable[str] = USUAL,
+    methods: Mapping[str, Sequence[Strength]] | Iterable[str] | None = None,
     layers: Iterable[str] = ("*",),
     cache: Path | None = None,
     batch: int = 128,
@@ -118,8 +118,8 @@ def sensitivity(
         network: unchanged; trainable forms that it has count as its weights.
         images: prepared, float32 ``(N, ...)``, N a few hundred or more.
         labels: classes of the images, integers ``(N,)``; without them there is no accuracy.
-        methods: names, or name to strengths: ``prune``, ``n:m``, ``share``, ``integers``, ``low-rank``, ``channels``
-            (the usual ones), ``product``, ``hash``, ``powers``, ``ternary``, ``binary``.
+        methods: names, or name to strengths, of any registered method with a :class:`paring.methods.Trial`; the usual
+            ones if not given (:func:`paring.sensitivity.usual`).
         layers: shell patterns on layers' paths, or parameters' names; see :func:`paring.parametrize.select`.
         cache: file that keeps every point as it is found; a run that was killed goes on from it and computes
             nothing twice. It may hold points that are not asked for.
@@ -135,9 +135,10 @@ def sensitivity(
         OutputError: if ``cache`` cannot be written.
         ParingError: if a method needs a package that is not installed.
     """
-    wanted = {name: strengths_of(name, tuple(given)) for name, given in _named(methods).items()}
+    named = _named(usual() if methods is None else methods)
+    wanted = {tried_by(name).method.name: strengths_of(name, tuple(given)) for name, given in named.items()}
     if not wanted:
-        raise ArgumentError("no method to try", expected=", ".join(METHODS))
+        raise ArgumentError("no method to try", expected=", ".join(tried()))
     labels = _checked_labels(images, labels)
     copy = deepcopy(network).eval()
     detach(copy)
@@ -145,7 +146,7 @@ def sensitivity(
     if batch < 1:
         raise ArgumentError("impossible batch size", found=batch, expected="at least 1")
     bench = Bench(deepcopy(copy).cpu(), tuple(images.shape[1:]))
-    if any(METHODS[name].network for name in wanted):
+    if any(tried_by(name).trial.graph for name in wanted):
         _ = bench.graph  # what cannot be captured is refused here, not after the other methods
     identity = {"network": fingerprint(network), "data": digest(images, labels), "paring": __version__}
     file = PointsFile(cache, identity) if cache is not None else None
@@ -155,7 +156,7 @@ def sensitivity(
     replay = Replay(copy, images, batch, memory)
     with Progress("sensitivity", len(missing), progress) as bar:
         for number, point in enumerate(missing):
-            bar.advance(number, f"{point.layer}, {point.method} {METHODS[point.method].kind.show(point.strength)}")
+            bar.advance(number, f"{point.layer}, {point.method} {tried_by(point.method).show(point.strength)}")
             found = _measured(point, replay, bench, labels)
             known[_key(point)] = found
             if file is not None:
@@ -230,14 +231,13 @@ def _layers(network: nn.Module, patterns: Iterable[str]) -> list[str]:
 
 def _measured(point: Point, replay: Replay, bench: Bench, labels: np.ndarray | None) -> Point:
     """The point with its numbers, or with the reason why there are none."""
-    row = method_of(point.method)
+    row = tried_by(point.method)
     layer = replay.network.get_submodule(point.layer)
     owners = [m for m in replay.network.modules() if getattr(m, "weight", None) is layer.weight]
     try:
-        if row.network is not None:
+        if row.trial.graph is not None:
             scores = replay.answers(network=row.network(bench, point.layer, point.strength).to(replay.device))
         else:
-            assert row.change is not None
             with _instead(replay.network, {owner: _changed(owner, row.change, point.strength) for owner in owners}):
                 scores = replay.answers(owners)
     except ArgumentError as error:
@@ -245,7 +245,7 @@ def _measured(point: Point, replay: Replay, bench: Bench, labels: np.ndarray | N
     return _with_numbers(point, replay.scores, scores, labels)
 
 
-def _changed(layer: nn.Module, change: Callable[[nn.Module, Any], object], strength: Strength) -> nn.Module:
+def _changed(layer: nn.Module, change: Callable[[nn.Module, Strength], None], strength: Strength) -> nn.Module:
     """What a method makes of a copy of the layer."""
     box = nn.Sequential()
     box.add_module(LAYER, deepcopy(layer))

@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("torch", reason="torch is not installed")
 
-WORDS = ["-m", "prune=50%,10%", "-m", "integers=4", "--limit", "40", "-t", "1"]
+WORDS = ["-m", "prune=50%,10%", "-m", "quantize=4", "--limit", "40", "-t", "1"]
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def test_table_file_and_what_is_new(command):
     assert (code, err) == (0, "")
     document = json.loads((folder / "sens.json").read_text())
     assert document["layers"] == ["0", "4"]
-    assert document["methods"] == {"prune": [0.5, 0.1], "integers": [4]}
+    assert document["methods"] == {"prune": [0.5, 0.1], "quantize": [4]}
     assert (document["images"], document["split"]) == (40, "test")
     cells = [line.split() for line in out.splitlines()]
     for point in document["points"]:
@@ -48,18 +48,18 @@ def test_accuracy_is_that_of_eval(command, paring, tiny, idx_folder):
 
 
 def test_what_cannot_be_done_is_said_once(command):
-    code, out, err, _ = command("-m", "channels=50%,25%", "--limit", "20")
+    code, out, err, _ = command("-m", "prune-channels=50%,25%", "--limit", "20")
     assert code == 0
     assert err.count("\n") == 1
-    assert err.startswith("4: channels 50 %, 25 % not done: no channel can be cut")
+    assert err.startswith("4: prune_channels 50 %, 25 % not done: no channel can be cut")
     assert "-" in next(line for line in out.splitlines() if line.startswith("4")).split()
 
 
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["-m", "prune=120%"], 2, "found 1.2; expected above 0 %, up to 100 %"),
-        (["-m", "share=0"], 2, "found 0; expected a whole number, 1 to 65535"),
+        (["-m", "prune=120%"], 2, "found 1.2; expected 0 to 1 (0 to 100 %)"),
+        (["-m", "share=0"], 2, "found 0; expected 1 to 65535"),
         (["-m", "shares"], 2, "unknown method; found 'shares'; expected share"),
         (["-m", "prune", "--layer", "conv*"], 2, "pattern matches no layer; found 'conv*'"),
         (["--plot", "sens.gif"], 2, "--plot: plot has an unknown ending"),
@@ -88,9 +88,9 @@ def test_other_bad_words(command, paring, idx_folder, tmp_path):
 
 def test_the_picture(command):
     pytest.importorskip("matplotlib")
-    code, _, _, folder = command("-m", "prune", "-m", "integers=4", "--limit", "20", "--plot", str(command.__name__))
+    code, _, _, folder = command("-m", "prune", "-m", "quantize=4", "--limit", "20", "--plot", str(command.__name__))
     assert code == 2
-    code, *_, folder = command("-m", "prune", "-m", "integers=4", "--limit", "20", "--plot", folder / "sens.svg")
+    code, *_, folder = command("-m", "prune", "-m", "quantize=4", "--limit", "20", "--plot", folder / "sens.svg")
     assert code == 0
     text = (folder / "sens.svg").read_text()
     for word in ("<!-- prune -->", "<!-- weights kept -->", "<!-- 5 % -->", "<!-- layer -->", "mnist test, 20 images"):
@@ -103,11 +103,11 @@ def test_no_text_of_the_picture_lies_on_another():
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     from paring.cli.render._plot_sensitivity import sensitivity_figure
-    from paring.sensitivity import METHODS, Point, Sensitivity
+    from paring.sensitivity import Point, Sensitivity, tried
 
     rng = np.random.default_rng(0)
     layers = tuple(f"features.{n}.conv.{n % 3}.0" for n in range(53))
-    methods = {name: row.strengths for name, row in METHODS.items()} | {"n:m": ("2:4",)}
+    methods = {name: row.trial.strengths for name, row in tried().items()} | {"prune_n_m": ("2:4",)}
     points = [Point(x, m, s, rng.random(), 1.0, 0.0, 0.0) for m, all_ in methods.items() for x in layers for s in all_]
     figure = sensitivity_figure(Sensitivity(tuple(points), methods, layers, 0.7, 1000, 0), "mobilenet_v2")
     renderer = FigureCanvasAgg(figure).get_renderer()

@@ -35,7 +35,7 @@ def test_the_smallest_layers_within_the_share_and_the_first_stay_wide(share, wid
 
 def test_quantize_takes_them():
     made = quantize(graph(), weights=mixed_widths(graph(), 3, 0.25, 6), activations=None)
-    assert [layer.weight_bits for layer in made.report.layers] == [6, 6, 6, 3, 3]
+    assert [layer.after for layer in made.rows] == [6, 6, 6, 3, 3]
 
 
 def test_what_cannot_be():

@@ -177,14 +177,14 @@ def test_a_captured_network_keeps_its_answers():
         wanted, found = net(images), rebuild(made.graph)(images)
     assert (wanted - found).norm() < 0.03 * wanted.norm()
     assert made.graph.outputs == graph.outputs
-    assert made.report.floats == {"8": "makes the network's answer: integer weight, sums kept in float"}
-    assert [(row.name, row.weight_bits, row.activation_bits) for row in made.report.layers] == [
+    assert made.floats == {"8": "makes the network's answer: integer weight, sums kept in float"}
+    assert [(row.name, row.after, row.activation_bits) for row in made.rows] == [
         ("0", 8, 8),
         ("3", 8, 8),
         ("8", 8, 32),
     ]
-    assert all(row.ratio > 20 for row in made.report.layers)
-    assert "makes the network's answer" in str(made.report)
+    assert all(row.ratio > 20 for row in made.rows)
+    assert "makes the network's answer" in str(made)
 
 
 def test_relu6_keeps_its_bound():
@@ -219,7 +219,7 @@ def test_patterns_choose_widths_and_leave_layers_in_float():
     assert made.graph.weights["0.weight"].bits == 8
     assert made.graph.weights["8.weight"].bits == 4
     assert isinstance(made.graph.weights["3.weight"], Dense)
-    assert made.report.floats["3"] == "left in float on request"
+    assert made.floats["3"] == "left in float on request"
     assert made.graph.codes()["0"].bits == 5
     agree(made.graph, torch.randn(4, 3, 8, 8))
 
@@ -231,7 +231,7 @@ def test_per_tensor_scales_and_transposed_convolutions():
     images = torch.randn(8, 4, 6, 6)
     made = quantize(graph, images, answers="codes")
     assert made.graph.weights["0.weight"].axis == 1
-    assert "transposed convolution" in made.report.floats["0"]
+    assert "transposed convolution" in made.floats["0"]
     agree(made.graph, images)
     single = quantize(graph, images, per_channel=False)
     assert len(single.graph.weights["2.weight"].scales) == 1
@@ -253,7 +253,7 @@ def test_a_shared_weight_serves_both_layers():
     graph = capture(Twice().eval(), (4, 6, 6))
     images = torch.randn(16, 4, 6, 6)
     made = quantize(graph, images, rounding="gptq")
-    assert "conv: weight is shared: rounded to nearest" in made.report.notes
+    assert "conv: weight is shared: rounded to nearest" in made.notes
     agree(made.graph, images)
 
 

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from paring.graph import Node
-from paring.methods import LeastSquares
+from paring.methods._least_squares import LeastSquares
 from paring.methods.integer import adaround, gptq
 from paring.methods.integer._gptq import _feed_back, descend
 

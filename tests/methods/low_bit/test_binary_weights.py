@@ -16,8 +16,8 @@ from tests.methods.low_bit.cases import LAYERS, check_round_trip, name_of, netwo
 @pytest.mark.parametrize("kind", LAYERS)
 def test_through_training_checkpoint_and_file(kind, tmp_path):
     net, name = network(kind), name_of(kind)
-    assert methods.binarize_weights(net, {name: "paper"}) == [f"{name}.weight"]
-    train(net, after=methods.center_and_clip_weights)
+    assert list(methods.binarize_weights(net, {name: "paper"})) == [f"{name}.weight"]
+    train(net, after=methods.low_bit.center_and_clip_weights)
     original = net.get_submodule(name).parametrizations.weight.original.detach().numpy()
     form = check_round_trip(net, network(kind, 1), tmp_path / "net.pare", name)
     assert (form.bits, len(form.scales)) == (1, len(original))
@@ -71,7 +71,7 @@ def test_center_and_clip():
         net[2].weight.mul_(9)
     before = [layer.weight.detach().clone().numpy() for layer in net]
     methods.binarize_weights(net, {"0": "paper", "1": "paper"})
-    assert methods.center_and_clip_weights(net) == 3
+    assert methods.low_bit.center_and_clip_weights(net) == 3
     found = net[0].parametrizations.weight.original.detach().numpy()
     for o, i, y, x in np.ndindex(before[0].shape):
         mean = sum(float(before[0][o, k, y, x]) for k in range(3)) / 3
@@ -105,5 +105,5 @@ def test_what_is_refused():
         with pytest.raises(ArgumentError, match="output filters"):
             methods.binarize_weights(net, {name: "paper"})
     methods.binarize_weights(net, {"0": "paper"})
-    with pytest.raises(ArgumentError, match="already binary weight"):
+    with pytest.raises(ArgumentError, match="already binarize_weights"):
         methods.binarize_weights(net, {"0": "paper"})

@@ -47,7 +47,7 @@ def test_the_formula(kind, bits):
     layer = LAYERS[kind]()
     before = layer.weight.detach().numpy().copy()
     net = nn.Sequential(layer)
-    assert methods.dorefa(net, {"0": bits}, keep=()) == {"0.weight": bits}
+    assert methods.dorefa(net, {"0": bits}, exclude=()).numbers == {"0.weight": bits}
     now = layer.weight.detach().numpy()
     for got, wanted, distance in zip(now.flat, *naive_weights(before, bits), strict=True):
         if distance > 1e-4:
@@ -62,10 +62,10 @@ def test_the_formula(kind, bits):
 def test_worked_number():
     """tanh gives 0.5, -0.25, 0.1, 0; over 2 max + 1/2 that is 1, 1/4, 0.6, 0.5; times 3: 3, 0.75, 1.8, 1.5 (a tie)."""
     weight = torch.atanh(torch.tensor([0.5, -0.25, 0.1, 0.0]))
-    assert methods.unit_weight(weight).tolist() == pytest.approx([1, 0.25, 0.6, 0.5])
-    assert methods.DoReFa(2)(weight).tolist() == pytest.approx([1, -1 / 3, 1 / 3, 1 / 3])
-    assert methods.quantize_unit(torch.tensor([0.5, 0.4, 0.1]), 2).tolist() == [2, 1, 0]  # 1.5 to even
-    one = methods.DoReFa(1)(torch.tensor([0.5, -0.25, 0.0, -0.65]))
+    assert methods.low_bit.unit_weight(weight).tolist() == pytest.approx([1, 0.25, 0.6, 0.5])
+    assert methods.low_bit.DoReFa(2)(weight).tolist() == pytest.approx([1, -1 / 3, 1 / 3, 1 / 3])
+    assert methods.low_bit.quantize_unit(torch.tensor([0.5, 0.4, 0.1]), 2).tolist() == [2, 1, 0]  # 1.5 to even
+    one = methods.low_bit.DoReFa(1)(torch.tensor([0.5, -0.25, 0.0, -0.65]))
     assert one.tolist() == pytest.approx([0.35, -0.35, 0.35, -0.35])
 
 
@@ -73,7 +73,7 @@ def test_one_bit_is_signs_and_a_mean():
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(4, 6, 3))
     before = net[0].weight.detach().numpy().astype(np.float64)
-    methods.dorefa(net, {"0": 1}, keep=())
+    methods.dorefa(net, {"0": 1}, exclude=())
     wanted = np.where(before >= 0, 1, -1) * np.float32(np.abs(before).mean())
     np.testing.assert_array_equal(net[0].weight.detach().numpy(), wanted.astype(np.float32))
     form = parametrize.forms(net)["0.weight"]
@@ -96,7 +96,7 @@ def test_gradient_is_exact_but_for_the_rounding(bits):
     torch.manual_seed(0)
     weight = torch.randn(3, 4, dtype=torch.float64)
     pull = torch.randn(3, 4, dtype=torch.float64)
-    form = methods.DoReFa(bits, torch.tensor(1 / (2**bits - 1), dtype=torch.float64))
+    form = methods.low_bit.DoReFa(bits, torch.tensor(1 / (2**bits - 1), dtype=torch.float64))
     given = weight.clone().requires_grad_()
     (form(given) * pull).sum().backward()
 
@@ -118,14 +118,14 @@ def test_the_first_and_the_last_layer_are_left_alone():
         return nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Conv2d(2, 2, 3), nn.Flatten(), nn.Linear(2, 3))
 
     found = net()
-    assert methods.dorefa(found, {"*": 2}) == {"0.weight": 32, "2.weight": 2, "4.weight": 32}
+    assert methods.dorefa(found, {"*": 2}).numbers == {"0.weight": 32, "2.weight": 2, "4.weight": 32}
     assert parametrize.describe(found) == {"2.weight": {"kind": "dorefa", "bits": 2}}
-    assert methods.dorefa(net(), {"*": 2}, keep=["2"]) == {"0.weight": 2, "2.weight": 32, "4.weight": 2}
-    assert methods.dorefa(net(), {"*": 2}, keep=()) == {"0.weight": 2, "2.weight": 2, "4.weight": 2}
-    with pytest.raises(ArgumentError, match=r"nothing is left to quantize.*keep=\(\)"):
+    assert methods.dorefa(net(), {"*": 2}, exclude=["2"]).numbers == {"0.weight": 2, "2.weight": 32, "4.weight": 2}
+    assert methods.dorefa(net(), {"*": 2}, exclude=()).numbers == {"0.weight": 2, "2.weight": 2, "4.weight": 2}
+    with pytest.raises(ArgumentError, match=r"nothing is left to quantize.*exclude=\(\)"):
         methods.dorefa(net(), {"0": 2})
     with pytest.raises(ArgumentError, match="matches no layer"):
-        methods.dorefa(net(), {"*": 2}, keep=["nine"])
+        methods.dorefa(net(), {"*": 2}, exclude=["nine"])
 
 
 @pytest.mark.parametrize("bits", [1, 2, 6])
@@ -133,7 +133,7 @@ def test_the_scale_can_be_kept(bits):
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(40, 30))
     before = net[0].weight.detach().clone()
-    methods.dorefa(net, {"0": bits}, keep=(), keep_scale=True)
+    methods.dorefa(net, {"0": bits}, exclude=(), keep_scale=True)
     now = net[0].weight.detach()
     if bits > 1:
         assert now.square().mean().item() == pytest.approx(before.square().mean().item(), rel=1e-4)
@@ -159,7 +159,7 @@ def test_training_checkpoint_file_and_engine(bits, tmp_path):
     torch.manual_seed(0)
     net = small_network()
     methods.dorefa(net, {"*": bits})
-    assert methods.quantize_activations(net, 4).replaced == ("2", "5")
+    assert methods.low_bit.quantize_activations(net, 4).replaced == ("2", "5")
     x, y = torch.randn(60, 1, 6, 6), torch.arange(60) % 3
     x[range(60), 0, y, y] += 4  # something to learn
     optimizer, losses = torch.optim.Adam(net.parameters(), 0.01), []
@@ -173,7 +173,7 @@ def test_training_checkpoint_file_and_engine(bits, tmp_path):
     net.eval()
 
     fresh = small_network()
-    methods.quantize_activations(fresh, 4)
+    methods.low_bit.quantize_activations(fresh, 4)
     parametrize.rebuild(fresh, parametrize.describe(net))
     fresh.load_state_dict(net.state_dict())
     parametrize.refresh(fresh)
@@ -198,21 +198,21 @@ def test_what_cannot_be_a_weight():
 
     for bits in (0, 9, 2.5):
         with pytest.raises(ArgumentError, match="width"):
-            methods.dorefa(net(), {"*": bits}, keep=())
+            methods.dorefa(net(), {"*": bits}, exclude=())
     pruned = net()
     methods.prune(pruned, {"1": 0.5})
     with pytest.raises(ArgumentError, match="already pruned"):
-        methods.dorefa(pruned, {"*": 2}, keep=())
+        methods.dorefa(pruned, {"*": 2}, exclude=())
     assert parametrize.describe(pruned).keys() == {"1.weight"}  # the other one was not begun
     tied = net()
     tied[1].weight = tied[0].weight
     with pytest.raises(ArgumentError, match="share this parameter"):
-        methods.dorefa(tied, {"0": 2}, keep=())
+        methods.dorefa(tied, {"0": 2}, exclude=())
     for spoilt, match in ((0.0, "every weight is zero"), (float("nan"), "not a finite")):
         broken = net()
         nn.init.constant_(broken[0].weight, spoilt)
         with pytest.raises(ArgumentError, match=match):
-            methods.dorefa(broken, {"*": 2}, keep=())
+            methods.dorefa(broken, {"*": 2}, exclude=())
 
 
 class Residual(nn.Module):
@@ -231,7 +231,7 @@ class Residual(nn.Module):
 
 def test_activations_that_cannot_be_replaced_are_named():
     net = Residual()
-    found = methods.quantize_activations(net, 3, example=(2, 5, 5))
+    found = methods.low_bit.quantize_activations(net, 3, example=(2, 5, 5))
     assert found.replaced == ("relu", "again")
     assert net.relu is net.again
     assert isinstance(net.relu, ClippedQuantizer)
@@ -244,24 +244,26 @@ def test_activations_that_cannot_be_replaced_are_named():
 
 def test_activations_by_pattern_and_again():
     net = small_network()
-    found = methods.quantize_activations(net, 2, ["2"], high=2.0, example=(1, 6, 6))
+    found = methods.low_bit.quantize_activations(net, 2, ["2"], high=2.0, example=(1, 6, 6))
     assert (found.replaced, dict(found.left)) == (("2",), {"5": "no pattern matches it"})
     assert (net[2].bits, net[2].high, type(net[5])) == (2, 2.0, nn.ReLU6)
-    methods.quantize_activations(net, 5)
+    methods.low_bit.quantize_activations(net, 5)
     assert [net[2].bits, net[5].bits] == [5, 5]
 
 
 def test_what_cannot_be_an_activation():
     with pytest.raises(ArgumentError, match="matches no ReLU"):
-        methods.quantize_activations(small_network(), 2, ["2", "relu*"])
+        methods.low_bit.quantize_activations(small_network(), 2, ["2", "relu*"])
     with pytest.raises(ArgumentError, match=r"F\.relu"):
-        methods.quantize_activations(nn.Sequential(nn.Linear(2, 2)), 2)
+        methods.low_bit.quantize_activations(nn.Sequential(nn.Linear(2, 2)), 2)
     untouched = small_network()
     with pytest.raises(ArgumentError, match="width"):
-        methods.quantize_activations(untouched, 9)
+        methods.low_bit.quantize_activations(untouched, 9)
     assert isinstance(untouched[2], nn.ReLU)
     with pytest.raises(GraphError):
-        methods.quantize_activations(nn.Sequential(nn.ReLU(), nn.Upsample(scale_factor=2)), 2, example=(1, 4, 4))
+        methods.low_bit.quantize_activations(
+            nn.Sequential(nn.ReLU(), nn.Upsample(scale_factor=2)), 2, example=(1, 4, 4)
+        )
 
 
 def test_copies_are_independent():

@@ -43,30 +43,30 @@ def naive_level(w, n1, n2):
 
 def test_worked_number():
     """max |W| = 1 and 5 bits: 2^0 .. 2^-7, eight magnitudes, two signs and zero."""
-    assert methods.power_exponents(1.0, 5) == (0, -7)
-    levels = methods.power_levels(0, -7)
+    assert methods.low_bit.power_exponents(1.0, 5) == (0, -7)
+    levels = methods.low_bit.power_levels(0, -7)
     assert levels.dtype == np.float32
     assert (
         sorted(levels.tolist()) == levels.tolist() == sorted([0.0] + [s * 2.0**-p for s in (1, -1) for p in range(8)])
     )
     weight = np.array([1.0, -0.75, 0.7499, 0.375, 0.37499, 2**-8, 2**-8 - 1e-9, -0.0, 5.0, -1.4999])
-    assert methods.round_to_powers(weight, 0, -7).tolist() == [1, -1, 0.5, 0.5, 0.25, 2**-7, 0, 0, 1, -1]
+    assert methods.low_bit.nearest_powers(weight, 0, -7).tolist() == [1, -1, 0.5, 0.5, 0.25, 2**-7, 0, 0, 1, -1]
 
 
 @given(st.floats(1e-6, 1e6), st.integers(2, 8))
 def test_exponents_are_the_formulas(largest, bits):
-    n1, n2 = methods.power_exponents(largest, bits)
+    n1, n2 = methods.low_bit.power_exponents(largest, bits)
     # 2^n1 <= 4 s / 3 < 2^(n1 + 1), in fractions, no logarithm
     assert Fraction(2) ** n1 <= Fraction(4, 3) * Fraction(largest) < Fraction(2) ** (n1 + 1)
     assert n2 == n1 + 1 - 2 ** (bits - 1) / 2
-    assert len(methods.power_levels(n1, n2)) == 2 ** (bits - 1) + 1
+    assert len(methods.low_bit.power_levels(n1, n2)) == 2 ** (bits - 1) + 1
 
 
 @given(WEIGHTS, st.integers(2, 5))
 def test_rounding_is_equation_4(weight, bits):
-    n1, n2 = methods.power_exponents(max(0.3, float(np.abs(weight).max())), bits)
+    n1, n2 = methods.low_bit.power_exponents(max(0.3, float(np.abs(weight).max())), bits)
     wanted = np.array([naive_level(w, n1, n2) for w in weight.flat], np.float32).reshape(weight.shape)
-    got = methods.round_to_powers(weight, n1, n2)
+    got = methods.low_bit.nearest_powers(weight, n1, n2)
     np.testing.assert_array_equal(got, wanted)
     assert got.dtype == np.float32
 
@@ -88,11 +88,11 @@ def test_portions_on_every_kind_of_layer(kind, tmp_path):
     channels = layer.in_features if kind == "fc" else layer.in_channels
     x = torch.randn(5, channels, *[7] * (layer.weight.ndim - 2))
     optimizer, frozen, levels = None, np.zeros(layer.weight.shape, bool), None
-    n1, n2 = methods.power_exponents(float(layer.weight.detach().abs().max()), 4)
+    n1, n2 = methods.low_bit.power_exponents(float(layer.weight.detach().abs().max()), 4)
     for portion in (0.5, 0.75, 0.875, 1.0):
         before = layer.weight.detach().numpy().copy()
         count = round(portion * before.size)
-        assert methods.inq_freeze(net, {"0": 4}, portion) == {"0.weight": count}
+        assert methods.inq(net, {"0": 4}, portion=portion).removed == count
         wanted = naive_largest(before, frozen, count)
         form = layer.parametrizations.weight[0]
         assert (form.n1, form.n2) == (n1, n2)  # chosen once, whatever training did since
@@ -117,7 +117,7 @@ def test_portions_on_every_kind_of_layer(kind, tmp_path):
         assert portion == 1 or not np.array_equal(after[~frozen], now[~frozen])
     form = parametrize.forms(net)["0.weight"]
     assert form.bits == 16  # powers of two are exact in half precision
-    assert set(form.centroids.tolist()) <= set(methods.power_levels(n1, n2).tolist())
+    assert set(form.centroids.tolist()) <= set(methods.low_bit.power_levels(n1, n2).tolist())
     if kind in ("depthwise", "fc"):  # test_every_method.py writes the others
         graph = capture(net, tuple(x.shape[1:]))
         graph.weights.update(parametrize.forms(net))
@@ -130,7 +130,7 @@ def test_portions_on_every_kind_of_layer(kind, tmp_path):
 def test_gradient_reaches_the_free_part_alone():
     torch.manual_seed(0)
     net, x = nn.Linear(6, 5), torch.randn(4, 6)
-    methods.inq_freeze(net, {"weight": 5}, 0.6)
+    methods.inq(net, {"weight": 5}, portion=0.6)
     form = net.parametrizations.weight[0]
     (net(x) ** 3).sum().backward()
     plain = net.weight.detach().clone().requires_grad_()
@@ -143,13 +143,13 @@ def test_pruned_weights_stay_zero_and_count_in_no_portion():
     net = nn.Sequential(nn.Linear(20, 10))
     methods.prune(net, {"0": 0.3})
     zero = net[0].weight.detach() == 0
-    assert methods.inq_freeze(net, {"0": 5}, 0.5) == {"0.weight": 140 + 30}
+    assert methods.inq(net, {"0": 5}, portion=0.5).removed == 140 + 30
     net(torch.randn(8, 20)).square().sum().backward()
     assert not net[0].parametrizations.weight.original.grad[zero].any()
     form = parametrize.forms(net)["0.weight"]
     assert isinstance(form, Sparse)
     assert form.nonzeros == 60
-    methods.inq_freeze(net, {"0": 5}, 1.0)
+    methods.inq(net, {"0": 5}, portion=1.0)
     assert not net[0].weight[zero].any()
     assert isinstance(parametrize.forms(net)["0.weight"], Codebook)
 
@@ -161,14 +161,14 @@ def test_through_a_checkpoint(portion):
     fresh = copy.deepcopy(net)
     for p in fresh.parameters():
         nn.init.zeros_(p)
-    methods.inq_freeze(net, {"*": 3}, portion)
+    methods.inq(net, {"*": 3}, portion=portion)
     parametrize.rebuild(fresh, parametrize.describe(net))
     fresh.load_state_dict(net.state_dict())
     parametrize.refresh(fresh)
     assert parametrize.describe(fresh) == parametrize.describe(net)
     x = torch.randn(3, 2, 4, 4)
     assert torch.equal(fresh(x), net(x))
-    assert methods.inq_freeze(fresh, {"*": 3}, 1.0) == methods.inq_freeze(net, {"*": 3}, 1.0)
+    assert methods.inq(fresh, {"*": 3}, portion=1.0).rows == methods.inq(net, {"*": 3}, portion=1.0).rows
     assert torch.equal(fresh(x), net(x))
 
 
@@ -176,7 +176,7 @@ def test_powers_that_half_precision_has_not_are_kept_in_single():
     net = nn.Sequential(nn.Linear(8, 8))
     with torch.no_grad():
         net[0].weight.copy_(2.0 ** -torch.arange(64.0).reshape(8, 8))
-    methods.inq_freeze(net, {"0": 8}, 1.0)
+    methods.inq(net, {"0": 8}, portion=1.0)
     form = parametrize.forms(net)["0.weight"]
     assert form.bits == 32
     np.testing.assert_array_equal(form.dense(), net[0].weight.detach().numpy())
@@ -196,29 +196,29 @@ def test_what_cannot_be():
         ({"nine": 5}, 0.5, "matches no layer"),
     ):
         with pytest.raises(ArgumentError, match=match):
-            methods.inq_freeze(net(), targets, portion)
+            methods.inq(net(), targets, portion=portion)
     begun = net()
-    methods.inq_freeze(begun, {"0": 5}, 0.5)
-    methods.inq_freeze(begun, {"0": 5}, 0.5)  # nothing left to do is no error
+    methods.inq(begun, {"0": 5}, portion=0.5)
+    methods.inq(begun, {"0": 5}, portion=0.5)  # nothing left to do is no error
     with pytest.raises(ArgumentError, match="more is frozen already"):
-        methods.inq_freeze(begun, {"0": 5}, 0.25)
+        methods.inq(begun, {"0": 5}, portion=0.25)
     with pytest.raises(ArgumentError, match="another width"):
-        methods.inq_freeze(begun, {"0": 4}, 0.75)
+        methods.inq(begun, {"0": 4}, portion=0.75)
     shared = net()
     methods.share(shared, {"0": 2})
     with pytest.raises(ArgumentError, match="already shared"):
-        methods.inq_freeze(shared, {"*": 5}, 0.5)
+        methods.inq(shared, {"*": 5}, portion=0.5)
     assert parametrize.describe(shared).keys() == {"0.weight"}  # the other one was not begun
     tied = net()
     tied[1].weight = tied[0].weight
     with pytest.raises(ArgumentError, match="share this parameter"):
-        methods.inq_freeze(tied, {"0": 5}, 0.5)
+        methods.inq(tied, {"0": 5}, portion=0.5)
     for spoilt, match in ((0.0, "every weight is zero"), (math.nan, "not a finite"), (math.inf, "not a finite")):
         broken = net()
         nn.init.constant_(broken[0].weight, spoilt)
         with pytest.raises(ArgumentError, match=match):
-            methods.inq_freeze(broken, {"0": 5}, 0.5)
+            methods.inq(broken, {"0": 5}, portion=0.5)
     with pytest.raises(ArgumentError, match="largest"):
-        methods.power_exponents(0.0, 5)
+        methods.low_bit.power_exponents(0.0, 5)
     with pytest.raises(ArgumentError, match="finite"):
-        methods.round_to_powers(np.array([np.nan]), 0, -1)
+        methods.low_bit.nearest_powers(np.array([np.nan]), 0, -1)

@@ -28,7 +28,7 @@ def naive(weights, c):
 
 @given(WEIGHTS, st.sampled_from([0.0, 0.7, 0.75, 1.5]))
 def test_one_scale_is_the_papers_formula(weight, c):
-    codes, alpha = methods.ternary_weight(torch.from_numpy(weight), c)
+    codes, alpha = methods.low_bit.ternary_weight(torch.from_numpy(weight), c)
     expected, scale = naive(weight.ravel(), c)
     assert codes.ravel().tolist() == expected
     assert alpha.tolist() == [pytest.approx(scale, rel=1e-6)]
@@ -38,7 +38,7 @@ def test_one_scale_is_the_papers_formula(weight, c):
 def test_channels_are_layers_of_their_own(axis):
     weight = torch.randn(5, 3, 2, 2, generator=torch.Generator().manual_seed(0))
     weight.select(axis, 1).zero_()
-    codes, alpha = methods.ternary_weight(weight, 0.75, axis)
+    codes, alpha = methods.low_bit.ternary_weight(weight, 0.75, axis)
     assert alpha.shape == (weight.shape[axis],)
     for channel in range(weight.shape[axis]):
         expected, scale = naive(weight.select(axis, channel).reshape(-1), 0.75)
@@ -48,7 +48,7 @@ def test_channels_are_layers_of_their_own(axis):
 
 def test_alpha_is_the_best_for_its_codes():
     weight = torch.randn(400, generator=torch.Generator().manual_seed(1)).double()
-    codes, alpha = methods.ternary_weight(weight)
+    codes, alpha = methods.low_bit.ternary_weight(weight)
     tried = np.linspace(0.5, 1.5, 2001) * float(alpha)
     errors = ((weight.numpy()[:, None] - tried * codes.numpy()[:, None]) ** 2).sum(0)
     assert abs(tried[errors.argmin()] - float(alpha)) < 1e-3 * float(alpha)
@@ -68,7 +68,7 @@ def test_the_threshold_is_near_the_best_one(c, draw):
     explained = np.cumsum(size) ** 2 / np.arange(1, len(size) + 1)  # sum w^2 - error, for the k largest
     best = size[explained.argmax()]
     assert best == pytest.approx(c * size.mean(), rel=0.03)
-    codes, alpha = methods.ternary_weight(weight, c)
+    codes, alpha = methods.low_bit.ternary_weight(weight, c)
     error = float(((weight - alpha * codes) ** 2).sum())
     assert error <= 1.001 * ((size**2).sum() - explained.max())
 
@@ -90,7 +90,7 @@ def test_through_training_checkpoint_and_file(kind, per_channel, tmp_path):
     net, name = network(kind), name_of(kind)
     before = net.get_submodule(name).weight.detach().clone()
     zeros = methods.ternarize(net, {name: 0.7}, per_channel=per_channel)
-    assert 0 < zeros[f"{name}.weight"] < 1
+    assert 0 < zeros[f"{name}.weight"].after < zeros[f"{name}.weight"].before
     train(net)
     original = net.get_submodule(name).parametrizations.weight.original.detach()
     assert not torch.equal(original, before)

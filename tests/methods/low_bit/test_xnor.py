@@ -51,7 +51,7 @@ def test_a_block_by_loops(kind):
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(9, 5))
     bias, weight = net[0].bias.detach().clone(), net[0].weight.detach().clone()
-    assert binarize(net, {"0": kind}).layers == {"0": kind}
+    assert binarize(net, {"0": kind})["0"].done == kind
     assert torch.equal(net[0].layer.weight, weight)
     assert kind == "bnn" or torch.equal(net[0].layer.bias, bias)
     for part in net[0].children():
@@ -70,11 +70,11 @@ def test_through_training_checkpoint_and_file(place, kind, tmp_path):
     outputs = len(net.get_submodule(name).weight)
     binarize(net, {name: kind})
     before = net.get_submodule(name).layer.weight.detach().clone()
-    train(net, after=methods.center_and_clip_weights)
+    train(net, after=methods.low_bit.center_and_clip_weights)
     layer = net.eval().get_submodule(name).layer
     assert not torch.equal(layer.weight, before)
-    description = json.loads(json.dumps(methods.describe_blocks(net)))
-    methods.rebuild_blocks(fresh, description)
+    description = json.loads(json.dumps(methods.low_bit.describe_blocks(net)))
+    methods.low_bit.rebuild_blocks(fresh, description)
     fresh.load_state_dict(copy.deepcopy(net.state_dict()))
     x = torch.randn(3, *SHAPE)
     with torch.no_grad():
@@ -133,13 +133,13 @@ class Doubled(nn.Conv2d):
 
 def test_ends_are_found_by_running_and_what_stays_real_says_why():
     done = binarize(Odd(), {"*": "sign"}, (1, 8, 8))
-    assert done.layers == {"middle.0": "sign", "spare": "sign"}
-    assert set(done.kept) == {"first", "last", "middle.2", "mirror", "uneven"}
-    assert "first" in done.kept["first"]
-    assert "last" in done.kept["last"]
-    assert "Doubled" in done.kept["middle.2"]
-    assert "reflect" in done.kept["mirror"]
-    assert "one side" in done.kept["uneven"]
+    assert {n: row.done for n, row in done.items() if not row.reason} == {"middle.0": "sign", "spare": "sign"}
+    assert {row.name for row in done.rows if row.reason} == {"first", "last", "middle.2", "mirror", "uneven"}
+    assert "first" in done["first"].reason
+    assert "last" in done["last"].reason
+    assert "Doubled" in done["middle.2"].reason
+    assert "reflect" in done["mirror"].reason
+    assert "one side" in done["uneven"].reason
 
 
 def test_padding_by_name():
@@ -203,4 +203,4 @@ def test_what_is_refused():
 def test_a_description_that_does_not_fit():
     for words in ({"1": {"kind": "sign", "gradient": "paper"}}, {"0": {"kind": "real", "gradient": "paper"}}):
         with pytest.raises(CheckpointError, match="cannot take"):
-            methods.rebuild_blocks(nn.Sequential(nn.Linear(2, 2)), words)
+            methods.low_bit.rebuild_blocks(nn.Sequential(nn.Linear(2, 2)), words)

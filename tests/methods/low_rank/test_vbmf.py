@@ -16,14 +16,14 @@ def noisy(shape, rank, strength, noise, seed=0):
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(("shape", "rank"), [((40, 90), 5), ((90, 40), 12), ((64, 64), 3), ((20, 400), 1)])
 def test_rank_and_noise_are_found(shape, rank, seed):
-    found = methods.vbmf(noisy(shape, rank, 4.0, 0.3, seed))
+    found = methods.low_rank.vbmf(noisy(shape, rank, 4.0, 0.3, seed))
     assert found.rank == rank == len(found.values)
     assert found.noise == pytest.approx(0.3**2, rel=0.15)
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_noise_alone_has_no_rank(seed):
-    found = methods.vbmf(np.random.default_rng(seed).normal(size=(50, 80)))
+    found = methods.low_rank.vbmf(np.random.default_rng(seed).normal(size=(50, 80)))
     assert found.rank == 0
     assert found.noise == pytest.approx(1, rel=0.1)
 
@@ -47,7 +47,7 @@ def iterated(matrix, noise, steps=4000):
 
 def test_the_analytic_answer_is_where_the_iteration_ends():
     matrix = noisy((12, 30), 3, 3.0, 0.5, seed=4)
-    found = methods.vbmf(matrix, noise=0.25)
+    found = methods.low_rank.vbmf(matrix, noise=0.25)
     wanted = iterated(matrix, 0.25)
     assert found.rank == 3
     np.testing.assert_allclose(wanted[:3], found.values, rtol=1e-6)
@@ -55,11 +55,11 @@ def test_the_analytic_answer_is_where_the_iteration_ends():
 
 
 def test_edges():
-    assert methods.vbmf(np.zeros((3, 5))).rank == 0
+    assert methods.low_rank.vbmf(np.zeros((3, 5))).rank == 0
     exact = np.outer(np.arange(1.0, 9), np.ones(20))
-    assert methods.vbmf(exact).rank == 1
-    transposed = methods.vbmf(noisy((30, 12), 3, 3.0, 0.5).T)
-    assert transposed.rank == methods.vbmf(noisy((30, 12), 3, 3.0, 0.5)).rank
+    assert methods.low_rank.vbmf(exact).rank == 1
+    transposed = methods.low_rank.vbmf(noisy((30, 12), 3, 3.0, 0.5).T)
+    assert transposed.rank == methods.low_rank.vbmf(noisy((30, 12), 3, 3.0, 0.5)).rank
     for wrong in (np.ones(3), np.full((2, 2), np.inf), np.zeros((0, 3))):
         with pytest.raises(ArgumentError, match="rank"):
-            methods.vbmf(wrong)
+            methods.low_rank.vbmf(wrong)

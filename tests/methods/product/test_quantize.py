@@ -42,7 +42,7 @@ def naive_dense(codebooks, codes):
 
 def test_codes_are_the_nearest_centroids_of_each_sub_space():
     weight = np.random.default_rng(0).normal(size=(40, 6, 3, 2)).astype(np.float32)
-    books, codes = methods.product_codes(weight, 3, 16, 2)
+    books, codes = methods.product.product_codes(weight, 3, 16, 2)
     assert books.shape == (2, 2, 16, 3)
     assert codes.shape == (2, 40, 2, 3, 2)
     left = weight.copy()
@@ -55,16 +55,16 @@ def test_codes_are_the_nearest_centroids_of_each_sub_space():
 
 def test_clustering_is_as_good_as_scipys():
     weight = np.random.default_rng(1).standard_t(4, size=(600, 4)).astype(np.float32)
-    books, codes = methods.product_codes(weight, 4, 16)
+    books, codes = methods.product.product_codes(weight, 4, 16)
     ours = float(((weight - naive_dense(books, codes)) ** 2).sum())
     theirs = min(
         float((vq(weight, kmeans2(weight, 16, minit="++", seed=seed, iter=25)[0])[1] ** 2).sum()) for seed in range(5)
     )
     assert ours < 1.1 * theirs
     # where the sub-vectors are numbers it is the optimum
-    line = methods.product_codes(weight, 1, 8)
+    line = methods.product.product_codes(weight, 1, 8)
     best = sum(
-        float((np.min(np.abs(weight[:, m, None] - methods.exact_kmeans(weight[:, m], 8)), 1) ** 2).sum())
+        float((np.min(np.abs(weight[:, m, None] - methods.sharing.exact_kmeans(weight[:, m], 8)), 1) ** 2).sum())
         for m in range(4)
     )
     assert float(((weight - naive_dense(*line)) ** 2).sum()) == pytest.approx(best, rel=1e-5)
@@ -72,7 +72,7 @@ def test_clustering_is_as_good_as_scipys():
 
 def test_few_sub_vectors_are_kept_exactly():
     weight = np.random.default_rng(2).integers(-1, 2, (9, 4)).astype(np.float32)
-    books, codes = methods.product_codes(weight, 2, 64)
+    books, codes = methods.product.product_codes(weight, 2, 64)
     assert books.shape == (1, 2, 9, 2)  # no more centroids than sub-vectors
     np.testing.assert_array_equal(naive_dense(books, codes), weight)
 
@@ -83,7 +83,7 @@ def test_the_same_codes_on_any_number_of_threads():
     threads, found = faiss.omp_get_max_threads(), []
     for count in (1, 2):
         faiss.omp_set_num_threads(count)
-        found.append(methods.product_codes(weight, 4, 32, seed=7))
+        found.append(methods.product.product_codes(weight, 4, 32, seed=7))
         assert faiss.omp_get_max_threads() == count  # put back
     faiss.omp_set_num_threads(threads)
     assert all(a.tobytes() == b.tobytes() for a, b in zip(*found, strict=True))
@@ -161,7 +161,7 @@ def test_fitting_the_answers_helps_on_images_not_seen():
 def test_what_cannot_be_fitted_to_images_says_so():
     net = nn.Sequential(nn.Conv3d(2, 4, 2), nn.Flatten(), nn.Linear(4, 3))
     found = methods.product_quantize(net, {"*": (2, 3)}, images=torch.randn(6, 2, 2, 2, 2))
-    assert "Conv3d" in found["0.weight"].reason
+    assert "Conv3d" in found["0.weight"].unfitted
     assert not found["2.weight"].reason
     assert found["0.weight"].response > 0
 
@@ -230,8 +230,8 @@ def test_fine_tuning_and_the_file(tmp_path):
 def test_rate_is_gongs():
     # an m x n matrix in n / d sub-spaces: 32 m n / (32 k n + log2(k) m n / d)
     m, n, k, d = 4096, 1000, 256, 8
-    assert methods.product_rate((m, n), d, k) == pytest.approx(32 * m * n / (32 * k * n + 8 * m * n / d))
-    assert methods.product_rate((64, 16, 3, 3), 4, 16, stages=2) == pytest.approx(
+    assert methods.product.product_rate((m, n), d, k) == pytest.approx(32 * m * n / (32 * k * n + 8 * m * n / d))
+    assert methods.product.product_rate((64, 16, 3, 3), 4, 16, stages=2) == pytest.approx(
         32 * 9216 / (2 * (32 * 16 * 16 + 4 * 9216 / 4))
     )
 
@@ -279,9 +279,9 @@ def test_without_faiss_it_says_how_to_get_it(monkeypatch):
 
     monkeypatch.setattr(builtins, "__import__", missing)
     weight = np.random.default_rng(0).normal(size=(9, 4)).astype(np.float32)
-    methods.product_codes(weight, 1, 4)  # needs none
+    methods.product.product_codes(weight, 1, 4)  # needs none
     with pytest.raises(ParingError, match=r"paring\[pq\]"):
-        methods.product_codes(weight, 2, 4)
+        methods.product.product_codes(weight, 2, 4)
 
 
 def test_sub_vectors_of_one_weight_are_a_codebook_for_each_input_channel():
@@ -295,7 +295,7 @@ def test_sub_vectors_of_one_weight_are_a_codebook_for_each_input_channel():
         own = before[:, channel].ravel()
         assert len(np.unique(after[:, channel])) == 4
         found = float(((after[:, channel].ravel() - own) ** 2).sum())
-        centers = methods.exact_kmeans(own, 4)
+        centers = methods.sharing.exact_kmeans(own, 4)
         best = float((np.abs(own[:, None] - centers[None]).min(1) ** 2).sum())
         assert best <= found * (1 + 1e-6)
         assert found <= 1.05 * best

@@ -95,7 +95,7 @@ def test_moments_and_inputs_are_the_same_problem():
     layer, x = nn.Conv2d(4, 6, 3, padding=1, groups=2), torch.randn(9, 4, 5, 5)
     y = layer(x + 0.1) - layer.bias.view(1, -1, 1, 1)
     attrs = {"groups": 2, "padding": (1, 1, 1, 1), "stride": (1, 1), "dilation": (1, 1)}
-    moments = methods.LeastSquares.of(Node("conv", "conv2d", (), attrs), layer.weight)
+    moments = methods._least_squares.LeastSquares.of(Node("conv", "conv2d", (), attrs), layer.weight)
     moments.add(Node("conv", "conv2d", (), attrs), x, y.detach())
     short = ResponseProblem.of_moments(moments, damping=0.2)
     columns = nn.functional.unfold(x, 3, padding=1).unflatten(1, (2, 18)).permute(1, 2, 0, 3).flatten(2)
@@ -130,7 +130,7 @@ def test_turns_never_raise_the_objective(bits):
 def test_inputs_that_are_few_and_alike():
     torch.manual_seed(0)
     weight, x = torch.randn(6, 300), 100 * torch.randn(1, 300) + torch.randn(3, 300)
-    moments = methods.LeastSquares.of(Node("fc", "linear", ()), weight)
+    moments = methods._least_squares.LeastSquares.of(Node("fc", "linear", ()), weight)
     moments.add(Node("fc", "linear", ()), x, x @ weight.t())
     p = ResponseProblem.of_moments(moments)
     assert p.a.isfinite().all()

@@ -23,7 +23,9 @@ def naive_mask(weight, count):
 
 @given(WEIGHTS, st.floats(0, 1))
 def test_magnitude_mask_keeps_the_largest(weight, keep):
-    np.testing.assert_array_equal(methods.magnitude_mask(weight, keep), naive_mask(weight, round(keep * weight.size)))
+    np.testing.assert_array_equal(
+        methods.pruning.magnitude_mask(weight, keep), naive_mask(weight, round(keep * weight.size))
+    )
 
 
 @given(WEIGHTS, st.floats(0, 3))
@@ -31,7 +33,7 @@ def test_quality_mask_is_the_papers_threshold(weight, quality):
     alive = [float(w) for w in weight.flat if w != 0]
     mean = sum(alive) / len(alive) if alive else 0
     std = (sum((w - mean) ** 2 for w in alive) / len(alive)) ** 0.5 if alive else 0
-    mask = methods.quality_mask(weight, quality)
+    mask = methods.pruning.quality_mask(weight, quality)
     for w, kept in zip(weight.flat, mask.flat, strict=True):
         assert kept == (abs(w) > quality * std) or abs(abs(w) - quality * std) < 1e-9
 
@@ -39,7 +41,7 @@ def test_quality_mask_is_the_papers_threshold(weight, quality):
 def test_global_masks_are_one_threshold():
     rng = np.random.default_rng(0)
     weights = {"a": rng.normal(size=(5, 7)), "b": 3 * rng.normal(size=(2, 3, 2)), "c": rng.normal(size=4)}
-    masks = methods.global_masks(weights, 0.25)
+    masks = methods.pruning.global_masks(weights, 0.25)
     kept = np.concatenate([np.abs(weights[n][masks[n]]) for n in weights])
     dropped = np.concatenate([np.abs(weights[n][~masks[n]]) for n in weights])
     assert len(kept) == round(0.25 * (35 + 12 + 4))
@@ -49,7 +51,11 @@ def test_global_masks_are_one_threshold():
 
 def test_cubic_is_equation_1():
     # s_t = s_f + (s_i - s_f) (1 - t)^3 with sparsities s_i = 0, s_f = 0.9 at t = 0, 1/2, 1
-    assert [methods.cubic(1.0, 0.1, t) for t in (0, 0.5, 1)] == [1.0, pytest.approx(1 - 0.7875), pytest.approx(0.1)]
+    assert [methods.pruning.cubic(1.0, 0.1, t) for t in (0, 0.5, 1)] == [
+        1.0,
+        pytest.approx(1 - 0.7875),
+        pytest.approx(0.1),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -68,7 +74,7 @@ def test_every_kind_of_layer(layer):
     net = nn.Sequential(layer)
     before = layer.weight.detach().clone()
     count = round(0.3 * before.numel())
-    assert methods.prune(net, {"0": 0.3}) == before.numel() - count
+    assert methods.prune(net, {"0": 0.3}).removed == before.numel() - count
     form = parametrize.forms(net)["0.weight"]
     assert isinstance(form, Sparse)
     assert form.nonzeros == count
@@ -128,12 +134,12 @@ def test_a_fraction_that_cannot_be(keep):
     with pytest.raises(ArgumentError, match=r"keep"):
         methods.prune(nn.Sequential(nn.Linear(2, 2)), {"0": keep})
     with pytest.raises(ArgumentError):
-        methods.quality_mask(np.ones(3), -1.0)
+        methods.pruning.quality_mask(np.ones(3), -1.0)
 
 
 def test_diverged_weights_are_refused():
     with pytest.raises(ArgumentError, match="not a number"):
-        methods.magnitude_mask(np.array([1.0, np.nan]), 0.5)
+        methods.pruning.magnitude_mask(np.array([1.0, np.nan]), 0.5)
 
 
 def test_pruning_after_sharing_is_refused():

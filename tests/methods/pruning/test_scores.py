@@ -46,13 +46,13 @@ def test_score_mask_keeps_the_largest_with_their_sign(score, keep):
     order = sorted(range(score.size), key=lambda i: (-score.flat[i], i))[: round(keep * score.size)]
     expected = np.zeros(score.size, bool)
     expected[order] = True
-    np.testing.assert_array_equal(methods.score_mask(score, keep), expected.reshape(score.shape))
+    np.testing.assert_array_equal(methods.pruning.score_mask(score, keep), expected.reshape(score.shape))
 
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_taylor_is_the_squared_change_of_the_loss_to_first_order(name):
     module, batches = layer(name)
-    got = methods.taylor_scores(module, loss, batches)["0.weight"]
+    got = methods.pruning.taylor_scores(module, loss, batches)["0.weight"]
     weight, place = module[0].weight, tuple(s // 2 for s in module[0].weight.shape)
     squares = []
     for batch in batches:  # a central difference of the loss by the relative size of one weight
@@ -72,9 +72,9 @@ def test_scores_compose_with_masks(name):
     module, batches = layer(name)
     size = module[0].weight.numel()
     methods.prune(module, {"0": 0.75})
-    scores = methods.taylor_scores(module, loss, batches, squared=False)
+    scores = methods.pruning.taylor_scores(module, loss, batches, squared=False)
     assert not scores["0.weight"][module[0].weight.detach().numpy() == 0].any()
-    methods.prune_by_scores(module, scores, 0.5)
+    methods.pruning.prune_by_scores(module, scores, 0.5)
     assert int(module[0].weight.count_nonzero()) == round(0.5 * size)
     best = np.sort(scores["0.weight"].ravel())[::-1][: round(0.5 * size)]
     kept = scores["0.weight"][module[0].weight.detach().numpy() != 0]
@@ -86,7 +86,7 @@ def test_one_threshold_for_all_scores():
     torch.manual_seed(0)
     module = nn.Sequential(nn.Linear(6, 5), nn.Linear(5, 4))
     scores = {f"{i}.weight": np.random.default_rng(i).normal(size=module[i].weight.shape) for i in (0, 1)}
-    methods.prune_by_scores(module, scores, 0.3, together=True)
+    methods.pruning.prune_by_scores(module, scores, 0.3, together=True)
     kept = np.concatenate([scores[n][parametrize.forms(module)[n].dense() != 0] for n in scores])
     assert len(kept) == round(0.3 * 50)
     assert kept.min() >= np.sort(np.concatenate([s.ravel() for s in scores.values()]))[-15]
@@ -108,16 +108,16 @@ def best_blocks(score, n, m):
 @pytest.mark.parametrize(("n", "m", "width"), [(2, 4, 8), (1, 4, 8), (2, 4, 7), (3, 8, 9), (1, 2, 1)])
 def test_n_m_is_the_best_of_every_block(n, m, width):
     score = np.random.default_rng(0).random((3, width, 2, 2))
-    np.testing.assert_array_equal(methods.n_m_mask(score, n, m, tail="pad"), best_blocks(score, n, m))
+    np.testing.assert_array_equal(methods.pruning.n_m_mask(score, n, m, tail="pad"), best_blocks(score, n, m))
     if width % m:
         with pytest.raises(ArgumentError, match="no multiple"):
-            methods.n_m_mask(score, n, m)
+            methods.pruning.n_m_mask(score, n, m)
 
 
 @pytest.mark.parametrize("name", ["plain", "grouped", "dilated", "1x1", "fc"])
 def test_two_of_four_in_every_kind_of_layer(name):
     module, batches = layer(name)
-    scores = methods.taylor_scores(module, loss, batches)
+    scores = methods.pruning.taylor_scores(module, loss, batches)
     expected = best_blocks(scores["0.weight"], 2, 4)
     methods.prune_n_m(module, {"0": "2:4"}, scores=scores)
     np.testing.assert_array_equal(module[0].weight.detach().numpy() != 0, expected)
@@ -130,7 +130,7 @@ def test_n_m_refuses_before_it_changes_anything():
     with pytest.raises(ArgumentError, match=r"1\.weight.*no multiple of 4.*found 1"):
         methods.prune_n_m(module, {"*": "2:4"})
     assert module[0].weight.all()
-    assert methods.prune_n_m(module, {"*": "2:4"}, tail="pad") == module[0].weight.numel() // 2
+    assert methods.prune_n_m(module, {"*": "2:4"}, tail="pad").removed == module[0].weight.numel() // 2
     for bad in ("4:2", "two", "0:4", "2"):
         with pytest.raises(ArgumentError, match="invalid N:M"):
             methods.prune_n_m(module, {"*": bad})
@@ -144,12 +144,12 @@ def forward(plain, x, weight, bias):
 def test_movement_accumulates_minus_weight_times_gradient(name):
     module, batches = layer(name)
     plain, batches = copy.deepcopy(module[0]).double(), [batch.double() for batch in batches]
-    methods.prune_by_movement(module, {"0": 1.0})
+    methods.prune_movement(module, {"0": 1.0})
     module.double()
     scores = torch.zeros_like(plain.weight)
     sgd = torch.optim.SGD(module.parameters(), 0.1)
     for keep, batch in zip((1.0, 0.7, 0.4), batches, strict=True):
-        methods.prune_by_movement(module, {"0": keep})
+        methods.prune_movement(module, {"0": keep})
         count = round(keep * scores.numel())
         mask = torch.zeros(scores.numel(), dtype=torch.bool)
         mask[torch.sort(scores.detach().flatten(), descending=True, stable=True).indices[:count]] = True
@@ -171,7 +171,7 @@ def test_movement_accumulates_minus_weight_times_gradient(name):
 
 def test_movement_survives_a_checkpoint_and_settles_into_a_mask():
     module, batches = layer("grouped")
-    methods.prune_by_movement(module, {"0": 0.5})
+    methods.prune_movement(module, {"0": 0.5})
     sgd = torch.optim.SGD(module.parameters(), 0.1)
     for batch in batches:
         sgd.zero_grad()
@@ -183,19 +183,19 @@ def test_movement_survives_a_checkpoint_and_settles_into_a_mask():
     assert torch.equal(other[0].weight, module[0].weight)
     form, weight = parametrize.forms(module)["0.weight"], module[0].weight.detach().clone()
     np.testing.assert_array_equal(form.dense(), weight.numpy())
-    assert methods.settle_movement(module) == ["0.weight"]
+    assert methods.pruning.settle_movement(module) == ["0.weight"]
     assert parametrize.forms(module)["0.weight"].kind == "sparse"
     assert torch.equal(module[0].weight, weight)
 
 
 def test_soft_movement_is_a_threshold_with_a_penalty():
     module, _ = layer("fc")
-    methods.prune_by_movement(module, {"0": 0.1}, soft=True)
+    methods.prune_movement(module, threshold={"0": 0.1})
     form = module[0].parametrizations.weight[0]
     with torch.no_grad():
         form.scores.copy_(torch.linspace(-1, 1, form.scores.numel()).view_as(form.scores))
     assert torch.equal(module[0].weight != 0, form.scores > 0.1)
-    penalty = methods.movement_penalty(module)
+    penalty = methods.pruning.movement_penalty(module)
     assert float(penalty.detach()) == pytest.approx(0.5)
     penalty.backward()
     s = 1 / (1 + np.exp(-form.scores.detach().numpy().astype(np.float64)))
@@ -206,9 +206,9 @@ def test_movement_refuses_what_has_a_form():
     module, _ = layer("fc")
     methods.prune(module, {"0": 0.5})
     with pytest.raises(ArgumentError, match="already pruned"):
-        methods.prune_by_movement(module, {"0": 0.5})
+        methods.prune_movement(module, {"0": 0.5})
     with pytest.raises(ArgumentError, match="no weight has scores"):
-        methods.movement_penalty(module)
+        methods.pruning.movement_penalty(module)
 
 
 def test_gradual_pruning_follows_equation_1_and_resumes():
@@ -219,7 +219,7 @@ def test_gradual_pruning_follows_equation_1_and_resumes():
     def make():
         torch.manual_seed(0)
         net = nn.Sequential(nn.Flatten(), nn.Linear(16, 20), nn.ReLU(), nn.Linear(20, 3))
-        return net, methods.Gradual(net, {"1": 0.1, "3": 0.5}, begin=2, end=8, every=2)
+        return net, methods.pruning.Gradual(net, {"1": 0.1, "3": 0.5}, begin=2, end=8, every=2)
 
     net, driver = make()
     kept = []
@@ -265,32 +265,32 @@ def test_gradual_pruning_follows_equation_1_and_resumes():
 
 def test_gradual_pruning_by_movement_and_by_scores():
     module, _ = layer("plain")
-    methods.prune_by_movement(module, {"0": 1.0})
-    driver = methods.Gradual(module, {"0": 0.25}, end=4)
+    methods.prune_movement(module, {"0": 1.0})
+    driver = methods.pruning.Gradual(module, {"0": 0.25}, end=4)
     for step in range(5):
         driver(step)
     assert int(module[0].weight.count_nonzero()) == round(0.25 * module[0].weight.numel())
     module, _ = layer("plain")
     order = np.arange(module[0].weight.numel(), dtype=float).reshape(module[0].weight.shape)
-    driver = methods.Gradual(module, {"0": 0.5}, end=1, scores=lambda network: {"0.weight": order})
+    driver = methods.pruning.Gradual(module, {"0": 0.5}, end=1, scores=lambda network: {"0.weight": order})
     driver(1)
     np.testing.assert_array_equal(module[0].weight.detach().numpy() != 0, order >= order.size / 2)
     with pytest.raises(ArgumentError, match="begin < end"):
-        methods.Gradual(module, {"0": 0.5}, begin=3, end=3)
+        methods.pruning.Gradual(module, {"0": 0.5}, begin=3, end=3)
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda m: methods.prune_by_scores(m, {"1.weight": np.ones(2)}, 0.5), "no such parameter"),
-        (lambda m: methods.prune_by_scores(m, {"0.weight": np.ones(2)}, 0.5), "does not fit"),
-        (lambda m: methods.prune_by_scores(m, {"0.weight": np.full((6, 8), np.nan)}, 0.5), "not a number"),
-        (lambda m: methods.prune_by_scores(m, {"0.weight": np.ones((6, 8))}, {"0": 1.5}), "invalid"),
+        (lambda m: methods.pruning.prune_by_scores(m, {"1.weight": np.ones(2)}, 0.5), "no such parameter"),
+        (lambda m: methods.pruning.prune_by_scores(m, {"0.weight": np.ones(2)}, 0.5), "does not fit"),
+        (lambda m: methods.pruning.prune_by_scores(m, {"0.weight": np.full((6, 8), np.nan)}, 0.5), "not a number"),
+        (lambda m: methods.pruning.prune_by_scores(m, {"0.weight": np.ones((6, 8))}, {"0": 1.5}), "invalid fraction"),
         (
-            lambda m: methods.prune_by_scores(m, {"0.weight": np.ones((6, 8))}, {"0": 0.5}, together=True),
+            lambda m: methods.pruning.prune_by_scores(m, {"0.weight": np.ones((6, 8))}, {"0": 0.5}, together=True),
             "one fraction",
         ),
-        (lambda m: methods.taylor_scores(m, loss, []), "no batch"),
+        (lambda m: methods.pruning.taylor_scores(m, loss, []), "no batch"),
     ],
 )
 def test_bad_arguments(call, message):

@@ -37,8 +37,8 @@ def samples(kind, count):
 def test_narrowing_ends_at_the_optimum(kind, k):
     """So few entries that the grid must be refined; the reference sees every value."""
     values = samples(kind, 6000).astype(np.float32)
-    found = methods.proven_kmeans(values, k, entries=max(8 * k * k, 3000 * k // 2))
-    best = cost(values, methods.exact_kmeans_reference(values, k))
+    found = methods.sharing.proven_kmeans(values, k, entries=max(8 * k * k, 3000 * k // 2))
+    best = cost(values, methods.sharing.exact_kmeans_reference(values, k))
     assert found.cost >= best * (1 - 1e-9)
     assert found.bound <= best * (1 + 1e-9)
     assert cost(values, found.centroids) <= found.cost * (1 + 1e-6)
@@ -52,8 +52,8 @@ def test_narrowing_ends_at_the_optimum(kind, k):
 def test_a_hundred_thousand_weights_are_narrowed_to_the_proven_optimum(k):
     values = samples("normal", 200_000).astype(np.float32)
     narrowed, whole = (
-        methods.proven_kmeans(values, k, entries=2000 * k),
-        methods.proven_kmeans(values, k, entries=1 << 22),
+        methods.sharing.proven_kmeans(values, k, entries=2000 * k),
+        methods.sharing.proven_kmeans(values, k, entries=1 << 22),
     )
     assert narrowed.bound > narrowed.cost * (1 - 1e-9)
     assert narrowed.cost == pytest.approx(whole.cost, rel=1e-9)
@@ -64,8 +64,8 @@ def test_a_hundred_thousand_weights_are_narrowed_to_the_proven_optimum(k):
 @given(arrays(np.float32, st.integers(1, 60), elements=st.floats(-8, 8, width=16)), st.integers(1, 9), st.booleans())
 def test_any_values(values, k, double):
     values = values.astype(np.float64) if double else values
-    expected = methods.exact_kmeans_reference(values, k)
-    found = methods.proven_kmeans(values, k)
+    expected = methods.sharing.exact_kmeans_reference(values, k)
+    found = methods.sharing.proven_kmeans(values, k)
     assert len(found.centroids) == min(k, len(np.unique(values)))
     assert np.all(np.diff(found.centroids) > 0)
     assert cost(values, found.centroids) == pytest.approx(cost(values, expected), rel=1e-9, abs=1e-9)
@@ -79,7 +79,7 @@ def test_the_optimal_distortions_of_a_gaussian():
 
     values = norm.ppf(grid).astype(np.float32)
     for k, distortion in ((2, 0.3634), (4, 0.1175), (8, 0.03454), (16, 0.009497)):
-        assert methods.proven_kmeans(values, k).cost / len(values) == pytest.approx(distortion, rel=2e-3)
+        assert methods.sharing.proven_kmeans(values, k).cost / len(values) == pytest.approx(distortion, rel=2e-3)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
@@ -102,4 +102,4 @@ def test_symbols_are_numpys(dtype):
 )
 def test_what_cannot_be_clustered(values, k, says):
     with pytest.raises(ArgumentError, match=says):
-        methods.proven_kmeans(values, k, entries=1 << 20)
+        methods.sharing.proven_kmeans(values, k, entries=1 << 20)

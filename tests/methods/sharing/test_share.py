@@ -40,7 +40,7 @@ def best_by_trying(values, k):
 @given(VALUES, st.integers(1, 5))
 @settings(deadline=None)
 def test_exact_kmeans_is_the_best_there_is(values, k):
-    centroids = methods.exact_kmeans(values, k)
+    centroids = methods.sharing.exact_kmeans(values, k)
     assert len(centroids) <= k
     assert np.all(np.diff(centroids) > 0)
     assert inertia(values, centroids) == pytest.approx(best_by_trying(values, k), abs=1e-9)
@@ -69,13 +69,13 @@ def test_exact_kmeans_against_the_plain_recurrence(kind, k):
         "far": 1e4 + rng.normal(size=130),  # far from zero: sums of squares lose digits unless centered
         "repeated": np.round(rng.normal(size=130), 1),
     }[kind]
-    found = inertia(values, methods.exact_kmeans(values, k))
+    found = inertia(values, methods.sharing.exact_kmeans(values, k))
     assert found == pytest.approx(quadratic_dynamic_program(values, k), rel=1e-6)
 
 
 def test_exact_kmeans_beats_scipy_on_many_values():
     values = np.random.default_rng(0).standard_t(3, size=4000)
-    ours = inertia(values, methods.exact_kmeans(values, 16))
+    ours = inertia(values, methods.sharing.exact_kmeans(values, 16))
     for seed in range(5):
         theirs, _ = kmeans2(values, 16, minit="++", seed=seed)
         assert ours <= inertia(values, theirs) + 1e-9
@@ -84,28 +84,28 @@ def test_exact_kmeans_beats_scipy_on_many_values():
 @pytest.mark.parametrize("init", ["linear", "density", "random"])
 def test_lloyd_is_scipys_from_the_same_start(init):
     values = np.random.default_rng(1).normal(size=500)
-    start = methods.initial_centroids(values, 8, init, seed=3)
+    start = methods.sharing.initial_centroids(values, 8, init, seed=3)
     theirs, _ = kmeans2(values, start.copy(), minit="matrix", iter=300)
-    np.testing.assert_allclose(methods.lloyd(values, start), np.sort(theirs), rtol=1e-9)
+    np.testing.assert_allclose(methods.sharing.lloyd(values, start), np.sort(theirs), rtol=1e-9)
 
 
 def test_initializations_are_the_papers():
     values = np.array([-4.0, -1, -0.5, 0.5, 1, 2, 3, 8])
-    np.testing.assert_allclose(methods.initial_centroids(values, 4, "linear"), [-4, 0, 4, 8])
+    np.testing.assert_allclose(methods.sharing.initial_centroids(values, 4, "linear"), [-4, 0, 4, 8])
     levels = [np.quantile(values, q) for q in (0.125, 0.375, 0.625, 0.875)]
-    np.testing.assert_allclose(methods.initial_centroids(values, 4, "density"), levels)
-    forgy = methods.initial_centroids(values, 4, "random", seed=5)
+    np.testing.assert_allclose(methods.sharing.initial_centroids(values, 4, "density"), levels)
+    forgy = methods.sharing.initial_centroids(values, 4, "random", seed=5)
     assert set(forgy) < set(values)
     assert len(forgy) == 4
     with pytest.raises(ArgumentError, match="linear"):
-        methods.initial_centroids(values, 4, "lineal")
+        methods.sharing.initial_centroids(values, 4, "lineal")
 
 
 @given(arrays(np.float64, 7, elements=st.floats(-3, 3)), arrays(np.float64, 4, elements=st.floats(0, 2)))
 def test_nearest_is_the_cheapest(values, price):
     centroids = np.array([-2.0, -0.5, 0.25, 1.5])
     cost = (values[:, None] - centroids[None]) ** 2 + price[None]
-    chosen = cost[np.arange(7), methods.nearest(values, centroids, price)]
+    chosen = cost[np.arange(7), methods.sharing.nearest(values, centroids, price)]
     np.testing.assert_allclose(chosen, cost.min(1), atol=1e-9)
     assert np.all(np.diff(boundaries(centroids, price)) >= 0)
 
@@ -117,8 +117,8 @@ def test_penalty_trades_error_for_entropy():
         share = np.bincount(indices.ravel())[1:] / weight.size
         return -sum(p * np.log2(p) for p in share if p)
 
-    plain = methods.share_values(weight, 16)
-    priced = methods.share_values(weight, 16, penalty=0.05)
+    plain = methods.sharing.share_values(weight, 16)
+    priced = methods.sharing.share_values(weight, 16, penalty=0.05)
     assert entropy(priced[1]) < 0.9 * entropy(plain[1])
     assert inertia(weight, plain[0]) < inertia(weight, priced[0])
 
@@ -126,7 +126,7 @@ def test_penalty_trades_error_for_entropy():
 @given(arrays(np.float32, array_shapes(max_dims=4, max_side=4), elements=st.floats(-2, 2, width=16)), st.integers(1, 6))
 @settings(deadline=None)
 def test_share_values_keeps_zeros_and_nearest(weight, k):
-    centroids, indices = methods.share_values(weight, k)
+    centroids, indices = methods.sharing.share_values(weight, k)
     assert len(centroids) <= k
     np.testing.assert_array_equal(indices == 0, weight == 0)
     for w, i in zip(weight.ravel(), indices.ravel(), strict=True):
@@ -199,14 +199,14 @@ def test_form_is_the_trained_weight_bit_for_bit(bits):
 def test_a_layer_without_survivors():
     net = nn.Sequential(nn.Linear(3, 3))
     methods.prune(net, {"0": 0.0})
-    assert methods.share(net, {"0": 8}) == {"0.weight": 0}
+    assert methods.share(net, {"0": 8}).numbers == {"0.weight": 0}
     assert parametrize.forms(net)["0.weight"].nonzeros == 0
     net(torch.ones(1, 3)).sum().backward()
 
 
 def test_sharing_rate_is_the_papers_example():
     # section 3 of the paper: 16 weights of 32 bits, 4 centroids: 3.2
-    assert methods.sharing_rate(16, 4) == pytest.approx(3.2)
+    assert methods.sharing.sharing_rate(16, 4) == pytest.approx(3.2)
 
 
 @pytest.mark.parametrize("k", [0, -3, 70000, 2.5])

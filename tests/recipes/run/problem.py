@@ -45,7 +45,7 @@ def trained():
 def steps_of_all_kinds():
     """Structure, form and training by turns; the network becomes one of a graph on the way."""
     first = steps.tune(epochs=2, batch=16, lr=1e-3, augment="light")
-    return [steps.cut(macs=0.8), first, steps.ternarize({"fc1": 0.75}), steps.tune(epochs=1, batch=16)]
+    return [steps.prune_channels(macs=0.8), first, steps.ternarize({"fc1": 0.75}), steps.tune(epochs=1, batch=16)]
 
 
 def run(folder, recipe=None, network=Net, data=None, **options):

@@ -142,7 +142,7 @@ def test_slim_takes_branches_first_and_counts_them_towards_the_macs(tmp_path):
     gray, colors = sets(), Preparation(12, 12, 3, (0.5,) * 3, (0.5,) * 3)
     color = [replace(one, images=np.repeat(one.images, 3, -1), preparation=colors) for one in gray]
     done = run(tmp_path, "slim", block, color, branches=2, keep=0.6, epochs=1, optimizer="sgd", calibrate=32)
-    assert [stage.name for stage in done.record.stages] == ["float", "cut-branches", "cut", "tune"]
+    assert [stage.name for stage in done.record.stages] == ["float", "prune-branches", "prune-channels", "tune"]
     additions = [node for node in done.graph.nodes if node.op == "add"]
     assert len(additions) == 7
     macs = [one.macs for one in done.steps]
@@ -198,14 +198,18 @@ def test_a_later_step_can_be_done_again_otherwise(tmp_path, net):
     assert again.record.stages[:4] == first.record.stages[:4]
     fresh = run(tmp_path.with_name("fresh"), listed(2), net)
     same_graph(again.graph, fresh.graph)
-    with pytest.raises(CheckpointError, match=r"02-ternarize\.layers\.fc1 was 0.75, is 0.5"):
+    with pytest.raises(CheckpointError, match=r"02-ternarize\.factor\.fc1 was 0.75, is 0.5"):
         run(tmp_path, listed(2, 0.5), net, restart="5")
     with pytest.raises(ArgumentError, match=r"no such step.*tune-2"):
         run(tmp_path, listed(2), net, restart="polish")
 
 
 def test_a_list_of_ones_own(tmp_path):
-    listed = [steps.prune(0.4, layers={"conv1": 0.5}), steps.tune(epochs=2, batch=16), steps.share({"*": 8})]
+    listed = [
+        steps.prune({"*": 0.4, "conv1": 0.5}, together=True),
+        steps.tune(epochs=2, batch=16),
+        steps.share({"*": 8}),
+    ]
     done = run(tmp_path, listed, effort=0.5)
     assert [stage.name for stage in done.record.stages] == ["train", "prune", "tune", "share"]
     assert [stage.epochs for stage in done.record.stages] == [1, 0, 1, 0]
@@ -244,7 +248,7 @@ def test_mistakes_are_found_before_anything_is_done(tmp_path, net):
 
 
 def test_the_page_names_every_recipe_and_its_code_runs(tmp_path, net):
-    page = (HERE.parent.parent / "docs" / "recipes" / "README.md").read_text()
+    page = (HERE.parents[2] / "docs" / "recipes" / "README.md").read_text()
     rows = re.findall(r"^\| \[?`([a-z0-9-]+)`", page, re.MULTILINE)
     assert rows == ["deep-compression", *RECIPES]
     blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)

@@ -22,7 +22,7 @@ def own(net, layer):
 
 
 def test_by_taylor_scores_of_the_calibration_images(net, tmp_path):
-    done = run(tmp_path, [steps.prune(0.3, layers={"fc2": 0.5}, score="taylor", calibrate=32)], net)
+    done = run(tmp_path, [steps.prune(keep={"*": 0.3, "fc2": 0.5}, together=True, score="taylor", calibrate=32)], net)
     train = sets()[0]
     rows = np.unique(np.linspace(0, len(train) - 1, 32).astype(int))
     x = torch.from_numpy(np.concatenate([train.prepared(i, i + 1) for i in rows]).transpose(0, 3, 1, 2).copy())
@@ -39,7 +39,7 @@ def test_by_taylor_scores_of_the_calibration_images(net, tmp_path):
 
 
 def test_by_quality_and_in_a_pattern(net, tmp_path):
-    listed = [steps.prune(layers={"fc1": 0.8}, by="quality"), steps.prune_n_m({"conv2": "2:4"})]
+    listed = [steps.prune(quality={"fc1": 0.8}), steps.prune_n_m({"conv2": "2:4"})]
     done = run(tmp_path, listed, net)
     fc1 = own(net, "fc1")
     np.testing.assert_array_equal(weight(done, "fc1") != 0, np.abs(fc1) >= 0.8 * fc1.std())
@@ -50,7 +50,7 @@ def test_by_quality_and_in_a_pattern(net, tmp_path):
 
 @pytest.mark.parametrize("movement", [False, True])
 def test_gradually_in_the_next_training_alone(net, tmp_path, movement):
-    first = steps.prune_gradually({"fc1": 0.25}, end=8, apart=2, movement=movement)
+    first = steps.prune_gradually({"fc1": 0.25}, end=8, every=2, movement=movement)
     listed = [first, steps.tune(epochs=2, batch=16), steps.tune(epochs=1, batch=16)]
     done = run(tmp_path, listed, net)
     kept = [step.stage.nonzeros for step in done.steps]
@@ -77,7 +77,7 @@ def test_signs_and_few_bits_as_steps(net, tmp_path):
 
 def test_effort_stretches_what_counts_steps(net, tmp_path):
     step = steps.prune_gradually({"fc1": 0.25}, begin=2, end=8)
-    assert {k: step.scaled(0.5).options[k] for k in ("begin", "end", "apart")} == {"begin": 1, "end": 4, "apart": 10}
+    assert {k: step.scaled(0.5).options[k] for k in ("begin", "end", "every")} == {"begin": 1, "end": 4, "every": 10}
     aware = steps.quantize(weights=4, aware=True, norm_delay=30)
     assert aware.scaled(2).options["norm_delay"] == 60
     assert steps.quantize(weights=4).scaled(2).options == steps.quantize(weights=4).options
@@ -98,7 +98,27 @@ def test_integers_without_an_image(net, tmp_path):
 def test_mistakes(net):
     with pytest.raises(ArgumentError, match="unknown score; found 'size'; expected magnitude or taylor"):
         steps.prune(0.5, score="size")
-    with pytest.raises(ArgumentError, match="unknown way to prune"):
+    with pytest.raises(ArgumentError, match="does not take this option; found by"):
         steps.prune(0.5, by="luck")
-    with pytest.raises(ArgumentError, match="quality is a threshold"):
-        steps.prune(0.5, by="quality")
+    with pytest.raises(ArgumentError, match="two amounts were given; found keep= and quality="):
+        steps.prune(keep=0.5, quality=1.0)
+    with pytest.raises(ArgumentError, match="keep= and amount= say the same"):
+        steps.prune(keep=0.5, amount=0.5)
+    with pytest.raises(ArgumentError, match=r"fc1: invalid fraction of weights to keep; found 'half'"):
+        steps.prune({"fc1": "half"})
+    with pytest.raises(ArgumentError, match="no number of centroids was given"):
+        steps.share()
+    with pytest.raises(ArgumentError, match="prune_gradually needs this option; expected end="):
+        steps.prune_gradually(0.5)
+    with pytest.raises(ArgumentError, match="invalid bits of share; found 'few'; expected int"):
+        steps.share(16, bits="few")
+    with pytest.raises(AttributeError, match="unknown method; found 'prun'; expected prune"):
+        steps.prun  # noqa: B018
+
+
+def test_one_value_a_mapping_and_patterns_say_the_same():
+    assert steps.share(16).options == steps.share(centroids=16).options == steps.share({"*": 16}).options
+    assert steps.share(["fc*"], centroids=8).options["centroids"] == {"fc*": 8}
+    assert steps.prune(amount={"fc*": 0.8}).options["keep"] == {"fc*": 0.2}
+    assert steps.ternarize(["fc1"]).options["factor"] == {"fc1": 0.75}
+    assert steps.quantize(weights=4).options["weights"] == steps.quantize(4).options["weights"] == {"*": 4}

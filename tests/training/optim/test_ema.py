@@ -35,9 +35,9 @@ def test_masks_are_copied_and_new_forms_begin_anew():
 
 def test_what_a_method_keeps_by_now_is_copied_and_statistics_are_averaged():
     net = nn.Sequential(nn.Linear(8, 8), nn.BatchNorm1d(8))
-    methods.prune_by_movement(net, {"0": 1.0})
+    methods.prune_movement(net, {"0": 1.0})
     ema = EMA(net, 0.9)
-    methods.prune_by_movement(net, {"0": 0.25})
+    methods.prune_movement(net, {"0": 0.25})
     before = net[1].running_mean.clone()
     net[1].running_mean += 1
     ema.update(net, 100)

@@ -43,6 +43,16 @@ if TYPE_CHECKING:
 _IMAGES = 1000
 
 
+def _listed(words: list[str] | None) -> list[str] | None:
+    """Name the methods and end, if that is asked."""
+    if words and "list" in words:
+        from paring.sensitivity import described
+
+        print(described())
+        raise typer.Exit
+    return words
+
+
 def sensitivity(
     net: Annotated[str, typer.Argument(metavar="NET", help=NET_HELP)],
     data: Data,
@@ -56,9 +66,11 @@ def sensitivity(
             "--method",
             "-m",
             metavar="NAME[=S,S,...]",
-            help="prune, n:m, share, integers, low-rank, channels, product, hash, powers, ternary or binary, with "
-            "strengths if not the usual ones: prune=50%,20% or integers=8,4. May be given many times. [dim]Default: "
-            "the first six.[/dim]",
+            help="A method, with strengths if not the usual ones: prune=50%,20% or quantize=8,4. May be given many "
+            "times. [bold]--method list[/bold] names them all, those of plug-ins too. "
+            "[dim]Default: the usual ones.[/dim]",
+            callback=_listed,
+            is_eager=True,
         ),
     ] = None,
     layer: Annotated[
@@ -94,7 +106,7 @@ def sensitivity(
     Example: [bold]paring sensitivity lenet.safetensors --data mnist5k --out sens.json --plot sens.png[/bold]
 
     Example: [bold]paring sensitivity resnet20 -w resnet20.safetensors --data 'parquet:cifar10/*.parquet' -m
-    prune=50%,20% -m integers --layer 'layer1.*' --out sens.json[/bold]
+    prune=50%,20% -m quantize --layer 'layer1.*' --out sens.json[/bold]
     """
     from paring import data as sets
     from paring import networks
@@ -165,24 +177,24 @@ def sensitivity(
 
 def _show(found: Sensitivity) -> None:
     """A table a method: accuracy, layers by strengths."""
-    from paring.sensitivity import METHODS
+    from paring.sensitivity import tried_by
 
     for name, strengths in found.methods.items():
         rows = [(layer, *(percent(p.accuracy, 1) for p in found.of(name, layer))) for layer in found.layers]
-        row = METHODS[name]
-        columns = ("layer", *(row.kind.show(strength) for strength in strengths))
-        print_table(columns, rows, title=f"{name}: accuracy by {row.unit}")
+        row = tried_by(name)
+        columns = ("layer", *(row.show(strength) for strength in strengths))
+        print_table(columns, rows, title=f"{name}: accuracy by {row.trial.unit}")
         log()
 
 
 def _remark(found: Sensitivity) -> None:
     """What could not be done, a line a layer and reason."""
-    from paring.sensitivity import METHODS
+    from paring.sensitivity import tried_by
 
     gone: dict[tuple[str, str, str], list[str]] = {}
     for point in found.points:
         if point.reason:
-            shown = METHODS[point.method].kind.show(point.strength)
+            shown = tried_by(point.method).show(point.strength)
             gone.setdefault((point.method, point.layer, point.reason), []).append(shown)
     for (method, layer, reason), strengths in gone.items():
         note(f"{layer}: {method} {', '.join(strengths)} not done: {reason}")

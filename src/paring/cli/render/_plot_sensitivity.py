@@ -67,9 +67,9 @@ def sensitivity_figure(found: Sensitivity, title: str) -> Any:
 
 def _panel(axes: Any, found: Sensitivity, name: str, colors: list[Any]) -> list[Any]:
     """One method's lines, in the order of the layers."""
-    from paring.sensitivity import METHODS
+    from paring.sensitivity import tried_by
 
-    row, strengths = METHODS[name], found.methods[name]
+    row, strengths = tried_by(name), found.methods[name]
     lines = []
     for number, layer in enumerate(found.layers):
         heights = [_height(point) for point in found.of(name, layer)]
@@ -80,10 +80,10 @@ def _panel(axes: Any, found: Sensitivity, name: str, colors: list[Any]) -> list[
         axes.axhline(100 * found.accuracy, color="black", linestyle="--", linewidth=0.8)
     if len(strengths) == 1:
         axes.set_xticks([])
-        axes.set_xlabel(f"layers in order; {row.unit}: {row.kind.show(strengths[0])}", fontsize="small")
+        axes.set_xlabel(f"layers in order; {row.trial.unit}: {row.show(strengths[0])}", fontsize="small")
     else:
-        axes.set_xticks(range(len(strengths)), [row.kind.show(strength) for strength in strengths])
-        axes.set_xlabel(row.unit, fontsize="small")
+        axes.set_xticks(range(len(strengths)), [row.show(strength) for strength in strengths])
+        axes.set_xlabel(row.trial.unit, fontsize="small")
     axes.tick_params(labelsize="x-small", labelleft=True)
     axes.set_title(name, fontsize="medium")
     axes.grid(alpha=0.3)

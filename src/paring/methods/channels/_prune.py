@@ -21,6 +21,8 @@ import numpy as np
 
 from paring.errors import ArgumentError
 from paring.graph import LAYERS, Couplings, Graph, cost, couplings, remove_channels
+from paring.methods._amounts import share_of
+from paring.methods._report import Report, Row
 from paring.methods.channels._plan import Plan, meter
 from paring.methods.channels._scores import channel_scores
 
@@ -28,53 +30,28 @@ from paring.methods.channels._scores import channel_scores
 ENGINE_TILE = 16
 
 
-@dataclass(frozen=True)
-class LayerCut:
-    """What became of one layer.
+KEEP = share_of("channels")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class ChannelPruning(Report):
+    """A network with channels removed: a row for each layer that makes channels.
 
     Attributes:
-        name: the layer's.
-        before: channels it made.
-        after: channels it makes now.
-        reason: why it kept them all; empty where it lost some, or where nothing but the scores spared it.
-    """
-
-    name: str
-    before: int
-    after: int
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class ChannelPruning:
-    """A network with channels removed.
-
-    Attributes:
-        graph: the smaller network.
         kept: weight name to axis to the places kept along it, int64 ascending; weights that lost nothing are not here.
-        layers: one row per layer that makes channels, in order.
         macs: multiply-accumulates before and after.
         parameters: numbers in all weights before and after.
     """
 
     graph: Graph
     kept: dict[str, dict[int, np.ndarray]]
-    layers: tuple[LayerCut, ...]
     macs: tuple[int, int]
     parameters: tuple[int, int]
 
-    def table(self) -> str:
-        """The layers as lines of text: name, channels before and after, why nothing was cut."""
-        width = max(len(row.name) for row in self.layers)
-        lines = [f"{row.name:{width}} {row.before:5} -> {row.after:5}  {row.reason}".rstrip() for row in self.layers]
-        for word, (before, after) in (("MACs", self.macs), ("parameters", self.parameters)):
-            lines.append(f"{word}: {before:,} -> {after:,} ({after / before:.1%})")
-        return "\n".join(lines)
 
-
-def prune_channels(
+def prune_graph(
     graph: Graph,
-    keep: Mapping[str, float] | None = None,
+    keep: Mapping[str, float],
     *,
     macs: float | None = None,
     parameters: float | None = None,
@@ -93,7 +70,7 @@ def prune_channels(
 
     Args:
         graph: the network, unchanged. Captured with ``fold=False`` its batch norms stay apart and trainable.
-        keep: shell pattern on layers' names to the fraction of channels to keep, 0..1; later patterns override.
+        keep: shell pattern on layers' names to the share of channels to keep, 0..1; later patterns override.
         macs: multiply-accumulates to come down to: a fraction of this network's up to 1, a number above.
         parameters: numbers in weights to come down to, likewise.
         score: name of a score (:func:`channel_scores`), or one number for each class of ``couplings(graph)``.
@@ -120,7 +97,7 @@ def prune_channels(
             raise ArgumentError("scores do not fit the network", found=scores.shape, expected=(coupled.count,))
     names = list(dict.fromkeys(coupled.layers.values()))
     excluded = [name for pattern in exclude for name in _matching(pattern, names)]
-    targets = {name: value for pattern, value in (keep or {}).items() for name in _matching(pattern, names)}
+    targets = {name: value for pattern, value in keep.items() for name in _matching(pattern, names)}
     if not targets and macs is None and parameters is None:
         raise ArgumentError("nothing to prune", expected="keep={pattern: fraction}, macs= or parameters=")
     plan = Plan(graph, coupled, scores, round_to, floor, excluded)
@@ -143,8 +120,6 @@ def _cut_layers(plan: Plan, targets: Mapping[str, float]) -> None:
     before = plan.keep.sum()
     axes = {plan.coupled.layers[axis[0]]: axis for axis in plan.coupled.makers}
     for name, fraction in targets.items():
-        if not 0 <= fraction <= 1:
-            raise ArgumentError("invalid fraction of channels to keep", where=name, found=fraction, expected="0 to 1")
         plan.cut_layer(axes[name], fraction)
     if targets and min(targets.values()) < 1 and plan.keep.sum() == before:
         reasons = {_reason(plan, axes[name]) for name in targets} - {""}
@@ -164,7 +139,7 @@ def _cut_all(plan: Plan, what: str, target: float) -> None:
             f"the network cannot be cut to so few {what}",
             found=f"{limit:,.0f} of {whole:,}",
             expected=f"at least {measure(plan.keep):,} ({measure(plan.keep) / whole:.1%})",
-            fix="Lower floor= or round_to=, or spare fewer layers",
+            fix="Lower floor= or round_to=, or exclude fewer layers",
         )
 
 
@@ -190,6 +165,19 @@ def _result(graph: Graph, coupled: Couplings, plan: Plan) -> ChannelPruning:
             seen.add(name)
             axis = (name, made[name])
             before, after = len(coupled.axes[axis]), plan.count(axis)
-            rows.append(LayerCut(node.name, before, after, _reason(plan, axis) if before == after else ""))
+            rows.append(Row(node.name, before, after, reason=_reason(plan, axis) if before == after else ""))
     old, new = cost(graph), cost(smaller)
-    return ChannelPruning(smaller, kept, tuple(rows), (old.macs, new.macs), (old.parameters, new.parameters))
+    totals = (("MACs", old.macs, new.macs), ("parameters", old.parameters, new.parameters))
+    narrower = sum(row.after < row.before for row in rows)
+    gone = sum(row.before - row.after for row in rows)
+    return ChannelPruning(
+        method="prune_channels",
+        unit="channels",
+        rows=tuple(rows),
+        summary=f"{gone:,} channels went, {narrower} of {len(rows)} layers narrower",
+        notes=tuple(f"{word}: {before:,} -> {after:,} ({after / before:.1%})" for word, before, after in totals),
+        graph=smaller,
+        kept=kept,
+        macs=(old.macs, new.macs),
+        parameters=(old.parameters, new.parameters),
+    )

@@ -12,7 +12,7 @@ off the exported program, not off names, so an answer that is also used elsewher
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
@@ -20,23 +20,41 @@ from torch.nn.utils import parametrize
 
 from paring.errors import ArgumentError
 from paring.layers import absorb_batch_norm, fold_batch_norm
+from paring.methods._registry import method
+from paring.methods._report import Report, Row
 from paring.methods.folding._merge import merge_layers
 from paring.methods.folding._neighbors import Use, uses
 
 
-class Folded(NamedTuple):
-    """What became of one layer.
+@dataclass(frozen=True)
+class Folded(Row):
+    """What became of one layer; before and after are 1, or 0 where it is gone.
 
     Attributes:
         into: path of the layer that does its work now, empty if it stayed.
-        reason: why it stayed, else empty.
     """
 
-    into: str
-    reason: str = ""
+    into: str = ""
 
 
-def fold_batch_norms(module: nn.Module, example: Tensor) -> dict[str, Folded]:
+def _folded(into: str, reason: str = "") -> Folded:
+    return Folded("", 1, int(not into), f"into {into}" if into else "", reason, into)
+
+
+def _report(method: str, module: nn.Module, outcomes: dict[str, Folded], what: str) -> Report[Folded]:
+    rows = tuple(replace(row, name=path) for path, row in outcomes.items())
+    summary = f"{sum(bool(row.into) for row in rows)} of {len(rows)} {what}"
+    return Report(method=method, unit="layers", rows=rows, summary=summary, network=module)
+
+
+@method(
+    "batch norms go into the layers beside them",
+    kind="folding",
+    form="fewer layers",
+    page="folding.md",
+    structure=True,
+)
+def fold_batch_norms(module: nn.Module, example: Tensor) -> Report[Folded]:
     """Fold every batch norm that can be into the layer behind or in front of it; ``nn.Identity`` takes its place.
 
     Args:
@@ -44,7 +62,7 @@ def fold_batch_norms(module: nn.Module, example: Tensor) -> dict[str, Folded]:
         example: prepared images ``(N, C, H, W)`` to trace it with.
 
     Returns:
-        path of each batch norm to where it went, or why it stayed; empty if there is none.
+        a row for each batch norm: where it went, or why it stayed.
 
     Raises:
         GraphError: if the network cannot be traced.
@@ -59,14 +77,14 @@ def fold_batch_norms(module: nn.Module, example: Tensor) -> dict[str, Folded]:
             _put(module, path, nn.Identity())
     for path, child in module.named_modules():
         if isinstance(child, nn.modules.batchnorm._BatchNorm) and path not in outcomes:
-            outcomes[path] = Folded("", "the network does not use it on the example")
-    return outcomes
+            outcomes[path] = _folded("", "the network does not use it on the example")
+    return _report("fold_batch_norms", module, outcomes, "batch norms were folded")
 
 
 def _fold(module: nn.Module, used: dict[str, Use], norm: Use) -> Folded:
     """Into the layer before if possible, else into the one after."""
     if norm.calls > 1:
-        return Folded("", "it is used more than once")
+        return _folded("", "it is used more than once")
     reasons = []
     for there, behind in ((norm.before, True), (norm.after, False)):
         if not there or used[there].norm:
@@ -82,8 +100,8 @@ def _fold(module: nn.Module, used: dict[str, Use], norm: Use) -> Folded:
             reasons.append(error.what)
             continue
         _put(module, there, made)
-        return Folded(there)
-    return Folded("", "; ".join(reasons) or "no layer with weights stands next to it")
+        return _folded(there)
+    return _folded("", "; ".join(reasons) or "no layer with weights stands next to it")
 
 
 def _occupied(use: Use, layer: nn.Module, behind: bool) -> str:
@@ -96,7 +114,14 @@ def _occupied(use: Use, layer: nn.Module, behind: bool) -> str:
     return ""
 
 
-def merge_chains(module: nn.Module, example: Tensor, *, only_smaller: bool = True) -> dict[str, Folded]:
+@method(
+    "linear layers in a row become one",
+    kind="folding",
+    form="fewer layers",
+    page="folding.md",
+    structure=True,
+)
+def merge_chains(module: nn.Module, example: Tensor, *, only_smaller: bool = True) -> Report[Folded]:
     """Merge linear layers whose answers go only to the next linear layer; ``nn.Identity`` takes the first's place.
 
     Args:
@@ -106,7 +131,7 @@ def merge_chains(module: nn.Module, example: Tensor, *, only_smaller: bool = Tru
             with its pointwise one).
 
     Returns:
-        path of each layer that is followed directly by another to where it went, or why it stayed.
+        a row for each layer that is followed directly by another: where it went, or why it stayed.
 
     Raises:
         GraphError: if the network cannot be traced.
@@ -119,24 +144,24 @@ def merge_chains(module: nn.Module, example: Tensor, *, only_smaller: bool = Tru
         outcomes[path] = _merge(module, use, used[use.after], only_smaller)
         if outcomes[path].into:
             _put(module, path, nn.Identity())
-    return outcomes
+    return _report("merge_chains", module, outcomes, "layers were merged into the next")
 
 
 def _merge(module: nn.Module, first: Use, second: Use, only_smaller: bool) -> Folded:
     layers = module.get_submodule(first.path), module.get_submodule(second.path)
     for use, layer in zip((first, second), layers, strict=True):
         if reason := _occupied(use, layer, behind=False):
-            return Folded("", reason)
+            return _folded("", reason)
     try:
         made = merge_layers(*layers)
     except ArgumentError as error:
-        return Folded("", error.what)
+        return _folded("", error.what)
     apart = sum(p.numel() for layer in layers for p in layer.parameters())
     together = sum(p.numel() for p in made.parameters())
     if only_smaller and together > apart:
-        return Folded("", f"one layer would have {together:,} parameters, the two have {apart:,}")
+        return _folded("", f"one layer would have {together:,} parameters, the two have {apart:,}")
     _put(module, second.path, made)
-    return Folded(second.path)
+    return _folded(second.path)
 
 
 def _put(module: nn.Module, path: str, made: nn.Module) -> None:

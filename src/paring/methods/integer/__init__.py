@@ -13,9 +13,8 @@ from paring.methods.integer._observers import OBSERVERS as OBSERVERS
 from paring.methods.integer._observers import Histogram as Histogram
 from paring.methods.integer._observers import affine as affine
 from paring.methods.integer._output_noise import output_noise as output_noise
-from paring.methods.integer._quantize import Quantized as Quantized
 from paring.methods.integer._quantize import observe as observe
 from paring.methods.integer._quantize import quantize as quantize
 from paring.methods.integer._report import LayerReport as LayerReport
-from paring.methods.integer._report import Report as Report
+from paring.methods.integer._report import Quantized as Quantized
 from paring.methods.integer._weight_scales import weight_scales as weight_scales

@@ -11,7 +11,7 @@ norms), weights rounded, and, walking through the float and the quantized networ
 asked for and biases corrected.
 
     graph = capture(network, (3, 32, 32))
-    quantized = quantize(graph, images)                 # Quantized(graph, report, plan)
+    quantized = quantize(graph, images)                 # .graph, .rows, .plan; or quantize(module, images)
     quantized = quantize(graph, images, weights={"*": 4, "conv1": 8}, rounding="gptq")
     quantized = quantize(graph, weights=4, activations=None)        # weights alone, no images
 """
@@ -19,29 +19,34 @@ asked for and biases corrected.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from paring.capture import BatchNorm, rebuild
+from paring.capture import BatchNorm, norm_statistics, rebuild
 from paring.errors import ArgumentError, DataError
 from paring.forms import Integer
 from paring.graph import Graph, Node, QuantParams, fold_scale_shift, least_scales, simplify
+from paring.methods._amounts import Amount, number
+from paring.methods._capture import unfolded_graph
+from paring.methods._registry import Trial, method
+from paring.methods.integer._alone import round_layer
 from paring.methods.integer._bias_correction import correct_analytically
 from paring.methods.integer._moments import Moments, Normal, moments, normals
 from paring.methods.integer._observers import OBSERVERS, Histogram, Range, affine
 from paring.methods.integer._output_noise import noisiest, output_noise
 from paring.methods.integer._plan import Plan
-from paring.methods.integer._report import Report, describe_plan
+from paring.methods.integer._report import Quantized, describe_plan
 from paring.methods.integer._roles import ROUNDING, WEIGHTED, Bits, assign, widths
 from paring.methods.integer._tuning import ROUNDINGS, Tuner
 from paring.methods.integer._walk import walk
 from paring.methods.integer._weight_scales import SCALES, weight_scales
 from paring.methods.integer.equalize._activations import equalize_activations
 from paring.methods.integer.equalize._weights import absorb_high_biases, equalize
+from paring.methods.integer.qat._module import quantization_aware
 
 #: Integer biases are kept below this, so that sums stay exact in float32 simulation where the products allow it.
 _MOST_BIAS = 1 << 23
@@ -51,45 +56,52 @@ _BATCH = 2
 _NOISE_IMAGES = 8
 
 
-@dataclass
-class Quantized:
-    """What :func:`quantize` gives.
-
-    Attributes:
-        graph: the quantized graph, for a file, the engine and :func:`paring.capture.rebuild`.
-        report: what became of every node.
-        plan: what was decided, over the float graph; quantization-aware training begins from it.
-        norms: the batch norms that were given, as equalization left them.
-    """
-
-    graph: Graph
-    report: Report
-    plan: Plan
-    norms: dict[str, BatchNorm] = field(default_factory=dict)
+WEIGHTS = Amount(
+    "weights",
+    "width of weights",
+    "2 to 8 bits, or None for float",
+    lambda bits: None if bits is None else number(2, 8, whole=True)(bits),
+    int,
+    usual=8,
+)
 
 
+@method(
+    "weights and activations become integers, after training or with it",
+    kind="integers",
+    form="integer, codes",
+    page="integers.md",
+    amounts=(WEIGHTS,),
+    trial=Trial((8, 6, 5, 4, 3, 2), "bits of a weight", layer=round_layer, usual=True),
+    calibrate=128,
+    structure=True,
+)
 def quantize(
-    graph: Graph,
+    network: nn.Module | Graph,
     images: Tensor | np.ndarray | None = None,
     *,
     weights: Bits = 8,
     activations: Bits = 8,
     per_channel: bool = True,
     scales: str | None = None,
-    observer: str = "lp",
-    rounding: str = "nearest",
+    observer: Literal["lp", "mse", "minmax", "percentile", "entropy"] = "lp",
+    rounding: Literal["nearest", "gptq", "adaround"] = "nearest",
     correct: bool = True,
     equalized: bool | str | None = None,
-    answers: str = "float",
+    answers: Literal["float", "codes"] = "float",
     float_outputs: int = 0,
     norms: Mapping[str, BatchNorm] | None = None,
     tuning_images: int = 64,
     options: Mapping[str, float] | None = None,
+    example: Any = None,
+    aware: bool = False,
+    norm_delay: int | None = None,
 ) -> Quantized:
     """Quantize a network after training.
 
     Args:
-        graph: the float network; unchanged.
+        network: the float network, a module or a graph; unchanged. A module needs images or an ``example``; without
+            images its batch norms tell the ranges.
         images: prepared calibration images ``(N, C, H, W)`` (or ``(N, F)``), float32, a hundred or so, not the test
             set. Not needed where ``activations`` is None, or where ``norms`` stand in for them.
         weights: width in bits of each layer's weight, 2 to 8, for all or by shell patterns on layers' names
@@ -115,15 +127,21 @@ def quantize(
             ranges and corrections come from these alone; with images they are only handed on, to be trained.
         tuning_images: how many of the images the walk for rounding and correction takes; it holds their maps.
         options: further arguments of the rounding (``damping``, ``sweeps``; ``steps``, ``rate``).
+        example: for a module: an input or its shape; the images' shape if not given.
+        aware: give a network that trains the integers through their rounding
+            (:func:`paring.methods.integer.qat.quantization_aware`); a module's batch norms are trained, too.
+        norm_delay: for ``aware``: training steps after which batch norms are frozen; None for not at all.
 
     Returns:
-        the graph, a report and the plan.
+        the report, with the graph, the plan and, for a module or ``aware``, the network that computes as the graph.
 
     Raises:
         ArgumentError: on an option, width or pattern that cannot be, or where images or norms are needed.
         DataError: if the images are none, or not finite, or do not fit the network.
     """
     _check(observer, rounding, scales, equalized)
+    module = isinstance(network, nn.Module)
+    graph, norms = _float_graph(network, images, example, norms, aware)
     graph = fold_scale_shift(simplify(graph))
     calibration = None if images is None else _checked_images(graph, images)
     on_codes = activations is not None
@@ -163,7 +181,24 @@ def quantize(
         correct_analytically(plan, told)
     _hold_biases(plan)
     kept = {name: _moved(norm, known[name]) for name, norm in (norms or {}).items()}
-    return Quantized(plan.emit(), describe_plan(plan, ratios, notes), plan, kept)
+    made = replace(describe_plan(plan, ratios, notes), norms=kept)
+    if aware:
+        return replace(made, network=quantization_aware(made, norm_delay=norm_delay))
+    return replace(made, network=rebuild(made.graph)) if module else made
+
+
+def _float_graph(
+    network: nn.Module | Graph, images: Any, example: Any, norms: Mapping[str, BatchNorm] | None, aware: bool
+) -> tuple[Graph, Mapping[str, BatchNorm] | None]:
+    """A network as a graph; with its batch norms where they are trained, or stand in for images."""
+    if isinstance(network, Graph):
+        return network, norms
+    if images is None and example is None:
+        raise ArgumentError("a module is captured with an example", fix="Give images, or example=, an input's shape")
+    graph = unfolded_graph(network, tuple(images.shape[1:]) if example is None else example)
+    if norms is None and (aware or images is None):
+        norms = norm_statistics(network, graph)
+    return graph, norms
 
 
 def _moved(norm: BatchNorm, now: Normal) -> BatchNorm:

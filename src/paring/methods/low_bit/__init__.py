@@ -15,14 +15,13 @@ from paring.methods.low_bit._dorefa import dorefa as dorefa
 from paring.methods.low_bit._dorefa import quantize_unit as quantize_unit
 from paring.methods.low_bit._dorefa import unit_weight as unit_weight
 from paring.methods.low_bit._inq import INQ as INQ
-from paring.methods.low_bit._inq import inq_freeze as inq_freeze
+from paring.methods.low_bit._inq import inq as inq
+from paring.methods.low_bit._inq import nearest_powers as nearest_powers
 from paring.methods.low_bit._inq import power_exponents as power_exponents
 from paring.methods.low_bit._inq import power_levels as power_levels
-from paring.methods.low_bit._inq import round_to_powers as round_to_powers
 from paring.methods.low_bit._ternary import Ternary as Ternary
 from paring.methods.low_bit._ternary import ternarize as ternarize
 from paring.methods.low_bit._ternary import ternary_weight as ternary_weight
-from paring.methods.low_bit._xnor import Binarized as Binarized
 from paring.methods.low_bit._xnor import SignBlock as SignBlock
 from paring.methods.low_bit._xnor import binarize as binarize
 from paring.methods.low_bit._xnor import describe_blocks as describe_blocks

@@ -19,7 +19,6 @@ the deterministic ones. (The authors evaluate their stochastic networks with the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from math import isfinite, sqrt
 
 import torch
@@ -27,6 +26,10 @@ from torch import Tensor, nn
 
 from paring.errors import ArgumentError
 from paring.forms import Integer
+from paring.methods._amounts import Amount, Targets
+from paring.methods._registry import Trial, method
+from paring.methods._report import BeforeStep, Report, Row
+from paring.methods.low_bit._clipping import clip_weights
 from paring.parametrize import FormParametrization, attach
 from paring.parametrize._discrete import formless, straight_through
 from paring.parametrize._select import value
@@ -51,7 +54,8 @@ class BinaryConnect(FormParametrization):
         stochastic: 1 to draw the signs in training mode.
     """
 
-    kind = "binary connect"
+    kind = "binary_connect"
+    centered = False
     scale: Tensor
 
     def __init__(self, scale: float = 1.0, stochastic: int = 0) -> None:
@@ -87,30 +91,60 @@ class BinaryConnect(FormParametrization):
         return Integer.from_dense(original.numpy(force=True), self.scale.numpy(force=True), 1)
 
 
+def _checked_scale(scale: float | str) -> float | str:
+    if scale != "glorot" and (isinstance(scale, str | bool) or not (isfinite(scale) and scale > 0)):
+        raise ArgumentError("invalid scale of binary weights", found=scale, expected="1 or glorot")
+    return scale if scale == "glorot" else float(scale)
+
+
+def _read_scale(text: str) -> float | str:
+    return text if text == "glorot" else float(text)
+
+
+SCALE = Amount("scale", "scale of binary weights", "1 or glorot", _checked_scale, _read_scale, usual=1.0)
+
+
+@method(
+    "the signs of real weights, with one scale for a layer",
+    kind="few bits",
+    form="integer, 1 bit",
+    page="binary.md",
+    amounts=(SCALE,),
+    trial=Trial((1.0,), "scale of the signs"),
+)
 def binary_connect(
-    module: nn.Module, targets: Mapping[str, float | str], *, stochastic: bool = False
-) -> dict[str, float]:
+    module: nn.Module, targets: Targets = None, *, scale: Targets = None, stochastic: bool = False
+) -> Report:
     """Make the selected weights binary, to be trained with :func:`paring.methods.clip_weights` after each step.
 
     Args:
         module: the network, changed in place; the real weights are clipped to [-H, H].
-        targets: pattern (see :func:`paring.parametrize.select`) to H: 1, the paper's; another positive number; or
-            ``"glorot"``, for networks without batch norms.
+        targets: H, for all layers or by patterns (:func:`paring.parametrize.select`): 1, the paper's; another positive
+            number; or ``"glorot"``, for networks without batch norms. Patterns alone mean 1.
+        scale: the same, named.
         stochastic: draw the signs while training.
 
     Returns:
-        parameter name to its H.
+        bits a weight of each layer before and after, and its H; ``before_step`` clips the real weights.
 
     Raises:
         ArgumentError: if an H cannot be, a pattern matches nothing or a weight has a form already.
     """
     scales = {}
-    chosen = formless(module, targets)
+    chosen = formless(module, SCALE.targets(targets, scale))
     for name, (place, target) in chosen.items():
         scales[name] = _scale(name, value(place).shape, target)
     for name, (place, _) in chosen.items():
         attach(place, BinaryConnect(scales[name], int(stochastic)).to(value(place).device))
-    return scales
+    rows = tuple(Row(name, 32, 1, f"H {h:g}") for name, h in scales.items())
+    return Report(
+        method="binary_connect",
+        unit="bits a weight",
+        rows=rows,
+        summary=f"{len(rows)} weights are signs",
+        network=module,
+        before_step=BeforeStep(clip_weights, module),
+    )
 
 
 def _scale(name: str, shape: torch.Size, target: float | str) -> float:
@@ -118,6 +152,4 @@ def _scale(name: str, shape: torch.Size, target: float | str) -> float:
         if len(shape) < 2:
             raise ArgumentError("Glorot's scale needs inputs and outputs", where=name, found=tuple(shape))
         return sqrt(1.5 / ((shape[0] + shape[1]) * shape[2:].numel()))
-    if isinstance(target, str) or not (isfinite(target) and target > 0):
-        raise ArgumentError("invalid scale of binary weights", where=name, found=target, expected="1 or glorot")
     return float(target)

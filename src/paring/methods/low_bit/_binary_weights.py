@@ -16,8 +16,6 @@ inputs. Before each step the authors' code takes from each filter its mean over 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 from torch import Tensor, nn
 
@@ -25,6 +23,10 @@ from paring.errors import ArgumentError
 from paring.forms import Integer
 from paring.layers import binary_weight, weight_scale
 from paring.layers._binary import GRADIENTS
+from paring.methods._amounts import Amount, Targets
+from paring.methods._registry import Trial, method
+from paring.methods._report import BeforeStep, Report, Row
+from paring.methods.low_bit._clipping import center_and_clip_weights
 from paring.parametrize import FormParametrization, attach
 from paring.parametrize._discrete import formless
 from paring.parametrize._select import WEIGHTED
@@ -37,7 +39,8 @@ class BinaryWeight(FormParametrization):
         released: 1 for the gradient of the authors' code; see :func:`paring.layers.binary_weight`.
     """
 
-    kind = "binary weight"
+    kind = "binarize_weights"
+    centered = True
 
     def __init__(self, released: int = 0) -> None:
         super().__init__()
@@ -60,6 +63,10 @@ class BinaryWeight(FormParametrization):
         """A weight is its own original."""
         return weight
 
+    def clipped(self, original: Tensor) -> Tensor:
+        """``original`` within [-1, 1]."""
+        return original.clamp(-1, 1)
+
     def form(self, original: Tensor) -> Integer:
         """One bit a weight; two if a filter is all zero, which no sign can say."""
         alpha = weight_scale(original).numpy(force=True)
@@ -70,25 +77,41 @@ class BinaryWeight(FormParametrization):
         return Integer(signs, np.where(alpha == 0, np.float32(1), alpha), 2)
 
 
-def binarize_weights(module: nn.Module, targets: Mapping[str, str]) -> list[str]:
+def _checked_gradient(gradient: str) -> str:
+    if gradient not in GRADIENTS:
+        raise ArgumentError("unknown gradient", found=repr(gradient), expected=" or ".join(GRADIENTS))
+    return gradient
+
+
+GRADIENT = Amount("gradient", "gradient", " or ".join(GRADIENTS), _checked_gradient, usual="paper")
+
+
+@method(
+    "the signs of real weights, with a scale for each filter (BWN)",
+    kind="few bits",
+    form="integer, 1 bit",
+    page="binary.md",
+    amounts=(GRADIENT,),
+    trial=Trial(("paper",), "a sign and its filter's scale"),
+)
+def binarize_weights(module: nn.Module, targets: Targets = None, *, gradient: Targets = None) -> Report:
     """Make the selected weights binary from now on, to be trained.
 
     Args:
         module: the network, changed in place.
-        targets: pattern (see :func:`paring.parametrize.select`) to the gradient: ``"paper"``, or ``"released"`` for the
-            one of the authors' code, which is 0 in a layer of one input channel.
+        targets: patterns (:func:`paring.parametrize.select`), alone or to the gradient: ``"paper"``, or ``"released"``
+            for the one of the authors' code, which is 0 in a layer of one input channel.
+        gradient: one for all of them.
 
     Returns:
-        names of the selected parameters.
+        bits a weight of each layer before and after; ``before_step`` centers and clips the real weights.
 
     Raises:
         ArgumentError: if a gradient cannot be, a pattern matches nothing, a weight has a form already, or what is
             selected is not the weight of a layer with output filters.
     """
-    chosen = formless(module, targets)
-    for name, (place, gradient) in chosen.items():
-        if gradient not in GRADIENTS:
-            raise ArgumentError("unknown gradient", where=name, found=repr(gradient), expected=" or ".join(GRADIENTS))
+    chosen = formless(module, GRADIENT.targets(targets, gradient))
+    for name, (place, kind) in chosen.items():
         if place.tensor != "weight" or not isinstance(place.module, WEIGHTED):
             raise ArgumentError(
                 "no weight with output filters",
@@ -96,10 +119,17 @@ def binarize_weights(module: nn.Module, targets: Mapping[str, str]) -> list[str]
                 found=type(place.module).__name__,
                 expected="the weight of a convolution or fully connected layer",
             )
-        if gradient == "released" and getattr(place.module, place.tensor).shape[1] == 1:
+        if kind == "released" and getattr(place.module, place.tensor).shape[1] == 1:
             raise ArgumentError(
                 "the released gradient trains no layer of one input channel", where=name, fix="Choose paper"
             )
-    for place, gradient in chosen.values():
-        attach(place, BinaryWeight(GRADIENTS.index(gradient)))
-    return list(chosen)
+    for place, kind in chosen.values():
+        attach(place, BinaryWeight(GRADIENTS.index(kind)))
+    return Report(
+        method="binarize_weights",
+        unit="bits a weight",
+        rows=tuple(Row(name, 32, 1, "signs with a scale for each filter") for name in chosen),
+        summary=f"{len(chosen)} weights are signs with a scale for each filter",
+        network=module,
+        before_step=BeforeStep(center_and_clip_weights, module),
+    )

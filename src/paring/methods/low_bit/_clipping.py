@@ -17,8 +17,6 @@ from torch import Tensor, nn
 
 from paring.errors import ArgumentError
 from paring.layers import BinaryConv2d, BinaryLinear
-from paring.methods.low_bit._binary_connect import BinaryConnect
-from paring.methods.low_bit._binary_weights import BinaryWeight
 from paring.parametrize import places
 from paring.parametrize._select import parametrization
 
@@ -48,13 +46,11 @@ def _each(module: nn.Module, center: bool) -> int:
     count = 0
     for place in places(module).values():
         form = parametrization(place)
-        clip: Callable[[Tensor], Tensor] = _to_one
-        if isinstance(form, BinaryConnect):
-            scaled, clip = False, form.clipped
-        elif isinstance(form, BinaryWeight):
-            scaled = True
+        clip: Callable[[Tensor], Tensor] | None = getattr(form, "clipped", None)  # a form that is binary has it
+        if clip is not None:
+            scaled = getattr(form, "centered", False)
         elif form is None and place.tensor == "weight" and isinstance(place.module, BinaryConv2d | BinaryLinear):
-            scaled = place.module.alpha
+            scaled, clip = place.module.alpha, _to_one
         else:
             continue
         owner: Any = place.module

@@ -14,7 +14,8 @@ paper's third number, is not here: nothing of it reaches the file.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +24,10 @@ from torch import Tensor, nn
 from paring.errors import ArgumentError
 from paring.forms import Codebook, Integer
 from paring.layers import round_through
+from paring.methods._amounts import Targets, bits_of
+from paring.methods._registry import Trial, method
+from paring.methods._report import Report, Row
+from paring.methods.low_bit._activations import quantize_activations
 from paring.parametrize import FormParametrization, attach, select, weights
 from paring.parametrize._select import value
 from paring.parametrize._untouched import untouched
@@ -113,42 +118,61 @@ class DoReFa(FormParametrization):
         return Codebook.from_assignment(levels, np.searchsorted(levels, dense))
 
 
+BITS = bits_of("bits", "a weight", 1, 8)
+
+
+@method(
+    "weights of k bits through tanh, activations of k bits between 0 and 1 (DoReFa-Net)",
+    kind="few bits",
+    form="integer",
+    page="dorefa.md",
+    amounts=(BITS,),
+    trial=Trial((8, 4, 3, 2, 1), "bits of a weight", {"exclude": (), "keep_scale": True}),
+)
 def dorefa(
     module: nn.Module,
-    targets: Mapping[str, int],
+    targets: Targets = None,
     *,
-    keep: Iterable[str] | None = None,
+    bits: Targets = None,
+    exclude: Iterable[str] | None = None,
     keep_scale: bool = False,
-) -> dict[str, int]:
+    activations: int | None = None,
+    high: float = 1.0,
+    example: Any = None,
+) -> Report:
     """Quantize the weights of the selected layers to so many bits from now on; then train.
 
     As in the paper, the first and the last layer stay as they are: of the network's fully connected and convolution
     layers (:func:`paring.parametrize.weights`) those that come first and last in the order in which the modules were
     registered, which is that of ``print(network)``. Where that is not the order in which they run, name them in
-    ``keep``.
+    ``exclude``.
 
     The paper's weights reach from -1 to 1 whatever they were before; a batch norm behind the layer makes up for that,
     and a network that has none should be trained from scratch or with ``keep_scale``.
 
     Args:
         module: the network, changed in place.
-        targets: pattern (see :func:`paring.parametrize.select`) to the width in bits, 1 to 8.
-        keep: patterns of layers to leave alone; ``None`` for the first and the last, ``()`` for none.
+        targets: width in bits, 1 to 8, for all layers or by patterns (:func:`paring.parametrize.select`).
+        bits: the same, named.
+        exclude: patterns of layers to leave alone; ``None`` for the first and the last, ``()`` for none.
         keep_scale: not in the paper: multiply the levels by one number a layer, chosen now, that gives the quantized
             weight the mean square of the weight as it is. One bit has a scale already.
+        activations: width of what ReLU modules give (:func:`quantize_activations`); None: they stay float.
+        high: where these are cut off.
+        example: an input, or its shape, to find the activations that stay float.
 
     Returns:
-        parameter name to its width for every selected one; 32 for those left alone.
+        bits a weight of each selected layer, before and after; 32 for those left alone.
 
     Raises:
         ArgumentError: if a width cannot be, a pattern matches nothing, nothing is left to quantize, a weight has
             another form, is shared between modules, zero everywhere or not finite. Nothing is changed then.
     """
-    chosen = select(module, {pattern: _checked_bits(bits) for pattern, bits in targets.items()})
-    left = _ends(module) if keep is None else set(select(module, dict.fromkeys(keep, True)))
-    todo = {name: bits for name, bits in chosen.items() if name not in left}
+    chosen = select(module, BITS.targets(targets, bits))
+    left = _ends(module) if exclude is None else set(select(module, dict.fromkeys(exclude, True)))
+    todo = {name: width for name, width in chosen.items() if name not in left}
     if not todo:
-        fix = "Pass keep=() to quantize the first and the last layer, too" if keep is None else "Keep fewer layers"
+        fix = "Pass exclude=() to quantize the first and the last layer, too" if exclude is None else "Exclude fewer"
         raise ArgumentError("nothing is left to quantize", found=", ".join(chosen), fix=fix)
     there = untouched(module, todo)
     for name in todo:
@@ -157,13 +181,25 @@ def dorefa(
             raise ArgumentError("a weight is not a finite number", where=name, fix="Train without divergence first")
         if not weight.any():
             raise ArgumentError("every weight is zero", where=name, fix="Leave this layer out")
-    for name, bits in todo.items():
+    for name, width in todo.items():
         weight = value(there[name])
-        form = DoReFa(bits).to(weight.device)
-        if keep_scale and bits > 1:
+        form = DoReFa(width).to(weight.device)
+        if keep_scale and width > 1:
             form.step.mul_(weight.square().mean().sqrt() / form(weight).square().mean().sqrt())
         attach(there[name], form)
-    return {name: todo.get(name, 32) for name in chosen}
+    reason = "the first or the last layer" if exclude is None else "excluded"
+    rows = tuple(Row(name, 32, todo.get(name, 32), "", "" if name in todo else reason) for name in chosen)
+    summary, notes = f"{len(todo)} weights have {_range(todo.values())} bits", tuple[str, ...]()
+    if activations is not None:
+        done = quantize_activations(module, activations, high=high, example=example)
+        summary += f", {len(done.replaced)} activations {activations}"
+        notes = tuple(str(done).splitlines())
+    return Report(method="dorefa", unit="bits a weight", rows=rows, summary=summary, notes=notes, network=module)
+
+
+def _range(numbers: Iterable[int]) -> str:
+    found = sorted(set(numbers))
+    return str(found[0]) if len(found) == 1 else f"{found[0]} to {found[-1]}"
 
 
 def _ends(module: nn.Module) -> set[str]:

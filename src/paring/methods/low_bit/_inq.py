@@ -13,7 +13,7 @@ is left.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
 from math import inf, isfinite
 
 import numpy as np
@@ -22,6 +22,9 @@ from torch import Tensor, nn
 
 from paring.errors import ArgumentError
 from paring.forms import Codebook, Dense, Sparse
+from paring.methods._amounts import Targets, bits_of
+from paring.methods._registry import Trial, method
+from paring.methods._report import Report, Row
 from paring.methods.pruning import MovementPruned, Pruned, magnitude_mask
 from paring.parametrize import FormParametrization, attach, places, select
 from paring.parametrize._select import parametrization, value
@@ -51,7 +54,7 @@ def power_levels(n1: int, n2: int) -> np.ndarray:
     return np.concatenate([-powers[::-1], np.zeros(1, np.float32), powers])
 
 
-def round_to_powers(weight: np.ndarray, n1: int, n2: int) -> np.ndarray:
+def nearest_powers(weight: np.ndarray, n1: int, n2: int) -> np.ndarray:
     """Every weight's level (equation 4); what lies beyond ``3/2 * 2^n1`` takes ``2^n1``, where the paper says nothing.
 
     Exact: exponents are read off the numbers, no logarithm is taken. Halfway between two powers goes to the larger.
@@ -104,7 +107,7 @@ class INQ(FormParametrization):
         pruned: how many weights were zero at the beginning; they stay so and count in no portion.
     """
 
-    kind = "incremental"
+    kind = "inq"
     frozen: Tensor
     values: Tensor
 
@@ -153,7 +156,7 @@ class INQ(FormParametrization):
         count = self.pruned + round(portion * (weight.size - self.pruned))
         # what is frozen stays so: it counts as larger than everything
         new = magnitude_mask(np.where(frozen, inf, np.abs(weight)), count / weight.size) & ~frozen
-        levels = torch.from_numpy(round_to_powers(weight, self.n1, self.n2)).to(self.values)
+        levels = torch.from_numpy(nearest_powers(weight, self.n1, self.n2)).to(self.values)
         chosen = torch.from_numpy(new).to(self.frozen.device)
         self.values.copy_(torch.where(chosen, levels, self.values))
         self.frozen.logical_or_(chosen)
@@ -171,7 +174,18 @@ class INQ(FormParametrization):
         return Sparse.from_dense(dense) if np.count_nonzero(dense) < dense.size * 31 / 32 else Dense(dense)
 
 
-def inq_freeze(module: nn.Module, targets: Mapping[str, int], portion: float = 0.5) -> dict[str, int]:
+BITS = bits_of("bits", "a power of two", 2, 8, usual=5)
+
+
+@method(
+    "weights become powers of two or zero, the largest first, while the rest is trained (INQ)",
+    kind="few bits",
+    form="codebook",
+    page="inq.md",
+    amounts=(BITS,),
+    trial=Trial((5, 4, 3, 2), "bits of a power of two", {"portion": 1.0}),
+)
+def inq(module: nn.Module, targets: Targets = None, *, bits: Targets = None, portion: float = 0.5) -> Report:
     """Begin, or go on: round and freeze the largest weights of each selected layer up to a portion; then train.
 
     The paper's portions are 0.5, 0.75, 0.875, 1 (AlexNet: 0.3, 0.6, 0.8, 1), with training after each but the last.
@@ -179,11 +193,13 @@ def inq_freeze(module: nn.Module, targets: Mapping[str, int], portion: float = 0
 
     Args:
         module: the network, changed in place. The parameters stay the same objects, so an optimizer may live on.
-        targets: pattern (see :func:`paring.parametrize.select`) to the width in bits, 2 to 8.
+        targets: width in bits, 2 to 8, for all layers or by patterns (:func:`paring.parametrize.select`); patterns
+            alone mean 5.
+        bits: the same, named.
         portion: part of each layer's weights to be frozen after this call, those of earlier calls included, 0..1.
 
     Returns:
-        parameter name to how many of its weights are frozen now, pruned ones included.
+        for each layer how many weights it has and how many are still free; what was pruned counts as frozen.
 
     Raises:
         ArgumentError: if a width or the portion cannot be, a pattern matches nothing, a weight has another form, has
@@ -191,13 +207,13 @@ def inq_freeze(module: nn.Module, targets: Mapping[str, int], portion: float = 0
             Nothing is changed then.
     """
     portion = _checked_portion(portion)
-    chosen = select(module, {pattern: _checked_bits(bits) for pattern, bits in targets.items()})
+    chosen = select(module, BITS.targets(targets, bits))
     there = places(module)
     untouched(module, [name for name in chosen if parametrization(there[name]) is None])
-    for name, bits in chosen.items():
+    for name, width in chosen.items():
         form, weight = parametrization(there[name]), value(there[name])
         if isinstance(form, INQ):
-            _check_advance(name, form, bits, portion)
+            _check_advance(name, form, width, portion)
         elif form is not None and not isinstance(form, Pruned | MovementPruned):
             raise ArgumentError(
                 f"weight is already {form.kind}", where=name, fix="Bake it first: paring.parametrize.detach"
@@ -206,15 +222,18 @@ def inq_freeze(module: nn.Module, targets: Mapping[str, int], portion: float = 0
             raise ArgumentError("every weight is zero", where=name, fix="Leave this layer out")
         if not weight.isfinite().all():
             raise ArgumentError("a weight is not a finite number", where=name, fix="Train without divergence first")
-    got = {}
-    for name, bits in chosen.items():
+    rows = []
+    for name, width in chosen.items():
         form = parametrization(there[name])
         if not isinstance(form, INQ):
-            form = _begun(value(there[name]), bits)
+            form = _begun(value(there[name]), width)
             attach(there[name], form)
         form.advance(there[name].module.parametrizations[there[name].tensor].original, portion)  # type: ignore[union-attr,index]
-        got[name] = int(form.frozen.sum())
-    return got
+        whole, frozen = form.frozen.numel(), int(form.frozen.sum())
+        rows.append(Row(name, whole, whole - frozen, f"{frozen:,} frozen, {width} bits"))
+    report = Report(method="inq", unit="free weights", rows=tuple(rows), summary="", network=module)
+    summary = f"{report.removed:,} weights of {len(rows)} layers are powers of two or zero"
+    return replace(report, summary=summary)
 
 
 def _begun(weight: Tensor, bits: int) -> INQ:

@@ -12,14 +12,14 @@ full precision. c is 0.75 in the paper's last version, 0.7 in its first ones and
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvTransposeNd
 
-from paring.errors import ArgumentError
 from paring.forms import Integer
+from paring.methods._amounts import Amount, Targets, number
+from paring.methods._registry import Trial, method
+from paring.methods._report import Report, Row
 from paring.parametrize import FormParametrization, attach
 from paring.parametrize._discrete import formless, straight_through
 from paring.parametrize._select import Place, value
@@ -101,31 +101,55 @@ class Ternary(FormParametrization):
         return Integer(code.to(torch.int8).numpy(force=True), alpha.numpy(force=True), 2, axis)
 
 
-def ternarize(module: nn.Module, targets: Mapping[str, float], *, per_channel: bool = False) -> dict[str, float]:
+FACTOR = Amount(
+    "factor",
+    "threshold factor",
+    "about 0.7",
+    number(0, 1e30),
+    float,
+    lambda value: f"{value:g}",
+    usual=0.75,
+)
+
+
+@method(
+    "every weight becomes minus alpha, zero or alpha",
+    kind="few bits",
+    form="integer, 2 bits",
+    page="ternary.md",
+    amounts=(FACTOR,),
+    trial=Trial((0.75,), "threshold, in mean magnitudes"),
+)
+def ternarize(
+    module: nn.Module, targets: Targets = None, *, factor: Targets = None, per_channel: bool = False
+) -> Report:
     """Make the selected weights ternary from now on, to be trained.
 
     Args:
         module: the network, changed in place.
-        targets: pattern (see :func:`paring.parametrize.select`) to c, 0.75 or 0.7 in the paper.
+        targets: c, 0.75 or 0.7 in the paper, for all layers or by patterns (:func:`paring.parametrize.select`); or
+            patterns alone, for 0.75.
+        factor: the same, named.
         per_channel: an alpha and a Delta for each output channel instead of each layer. Not the paper's; closer to W
             for 4 bytes a channel.
 
     Returns:
-        parameter name to the fraction of its weights that is zero now.
+        non-zero weights of each layer before and after.
 
     Raises:
         ArgumentError: if a c cannot be, a pattern matches nothing or a weight has a form already.
     """
-    for pattern, factor in targets.items():
-        if not 0 <= factor < float("inf"):
-            raise ArgumentError("invalid threshold factor", where=pattern, found=factor, expected="about 0.7")
-    zeros = {}
-    for name, (place, factor) in formless(module, targets).items():
-        form = Ternary(factor, _output_axis(place) if per_channel else -1).to(value(place).device)
+    rows, zeros = [], []
+    for name, (place, c) in formless(module, FACTOR.targets(targets, factor)).items():
+        before = int(torch.count_nonzero(value(place)))
+        form = Ternary(c, _output_axis(place) if per_channel else -1).to(value(place).device)
         attach(place, form)
         made = value(place)
-        zeros[name] = 1 - int(torch.count_nonzero(made)) / made.numel()
-    return zeros
+        after = int(torch.count_nonzero(made))
+        zeros.append(1 - after / made.numel())
+        rows.append(Row(name, before, after, f"{zeros[-1]:.1%} zeros"))
+    summary = f"{len(rows)} weights have three values, {min(zeros):.0%} to {max(zeros):.0%} zeros"
+    return Report(method="ternarize", unit="non-zero weights", rows=tuple(rows), summary=summary, network=module)
 
 
 def _output_axis(place: Place) -> int:

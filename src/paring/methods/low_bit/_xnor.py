@@ -16,8 +16,7 @@ the batch norms beside them as channel factors; sums of signs stay exact integer
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -26,24 +25,15 @@ from torch.nn.utils import parametrize
 from paring.capture._capture import as_plain, bare, examples_for
 from paring.errors import ArgumentError, CheckpointError
 from paring.layers import BinaryConv2d, BinaryLinear
+from paring.methods._amounts import Amount, Targets
+from paring.methods._registry import method, must_be_module
+from paring.methods._report import BeforeStep, Report, Row
+from paring.methods.low_bit._clipping import center_and_clip_weights
 from paring.parametrize import places, select
 from paring.parametrize._select import WEIGHTED
 
 #: What a block does with its inputs, and whether its filters have an alpha.
 KINDS = {"scaled": ("scaled", True), "sign": ("sign", True), "bnn": ("sign", False)}
-
-
-@dataclass
-class Binarized:
-    """What :func:`binarize` did.
-
-    Attributes:
-        layers: path to kind of each layer that is binary now.
-        kept: path of each selected layer that stays real, to the reason.
-    """
-
-    layers: dict[str, str] = field(default_factory=dict)
-    kept: dict[str, str] = field(default_factory=dict)
 
 
 class SignBlock(nn.Sequential):
@@ -82,43 +72,75 @@ class SignBlock(nn.Sequential):
         self.train(layer.training)
 
 
+def _checked_kind(kind: str) -> str:
+    if kind not in KINDS:
+        raise ArgumentError("unknown kind", found=repr(kind), expected=" or ".join(KINDS))
+    return kind
+
+
+KIND = Amount("kind", "kind", " or ".join(KINDS), _checked_kind, usual="sign")
+
+
+@method(
+    "layers compute with the signs of weights and inputs (XNOR-Net, BNN)",
+    kind="few bits",
+    form="integer, 1 bit",
+    page="binary.md",
+    amounts=(KIND,),
+    structure=True,
+)
 def binarize(
-    module: nn.Module, targets: Mapping[str, str], example: Any = None, *, gradient: str = "paper"
-) -> Binarized:
+    module: nn.Module,
+    targets: Targets = None,
+    example: Any = None,
+    *,
+    kind: Targets = None,
+    exclude_ends: bool = True,
+    gradient: Literal["paper", "released"] = "paper",
+) -> Report:
     """Put a binary block into each selected layer's place, to be trained.
 
     Args:
         module: the network, changed in place; make the optimizer afterwards.
-        targets: pattern (see :func:`paring.parametrize.select`) to ``"scaled"``, ``"sign"`` or ``"bnn"``.
-        example: an input, or its shape ``(C, H, W)``: the network is run on it once, and the layers that compute first
-            and last stay real. Without it every selected layer becomes binary.
+        targets: patterns (:func:`paring.parametrize.select`), alone or to ``"scaled"``, ``"sign"`` or ``"bnn"``;
+            ``"sign"`` if nothing is said.
+        example: an input, or its shape ``(C, H, W)``, to find the layers that compute first and last.
+        kind: one for all of them.
+        exclude_ends: with an ``example``, the network is run on it once, and the layers that compute first and last
+            stay real. Without one every selected layer becomes binary.
         gradient: ``"paper"`` or ``"released"``; see :func:`paring.layers.binary_weight`.
 
     Returns:
-        what became binary and what did not, with the reason.
+        bits a weight before and after, with the reason where a layer stays real; ``before_step`` centers and clips
+        the real weights.
 
     Raises:
         ArgumentError: if a kind cannot be, a pattern matches nothing, a layer has a form or shares its weight, or no
             selected layer could become binary.
     """
-    for pattern, kind in targets.items():
-        if kind not in KINDS:
-            raise ArgumentError("unknown kind", where=pattern, found=repr(kind), expected=" or ".join(KINDS))
-    chosen = _layers(module, targets)
-    ends = _ends(module, example) if example is not None else {}
-    done, blocks = Binarized(), {}
-    for path, (layer, kind) in chosen.items():
+    must_be_module(module, "binarized")
+    chosen = _layers(module, KIND.targets(targets, kind))
+    ends = _ends(module, example) if example is not None and exclude_ends else {}
+    rows, blocks = [], {}
+    for path, (layer, how) in chosen.items():
         reason = ends.get(path) or obstacle(layer, gradient)
         if reason:
-            done.kept[path] = reason
+            rows.append(Row(path, 32, 32, "", reason))
         else:
-            done.layers[path] = kind
-            blocks[path] = SignBlock(layer, kind, gradient)
+            rows.append(Row(path, 32, 1, how))
+            blocks[path] = SignBlock(layer, how, gradient)
     if not blocks:
-        words = "; ".join(f"{path}: {reason}" for path, reason in list(done.kept.items())[:3])
+        words = "; ".join(f"{row.name}: {row.reason}" for row in rows[:3])
         raise ArgumentError("no layer could become binary", found=words)
     _replace(module, blocks)
-    return done
+    return Report(
+        method="binarize",
+        unit="bits a weight",
+        rows=tuple(rows),
+        summary=f"{len(blocks)} of {len(rows)} layers compute with signs",
+        network=module,
+        before_step=BeforeStep(center_and_clip_weights, module),
+    )
 
 
 def obstacle(layer: Any, gradient: str = "paper") -> str:

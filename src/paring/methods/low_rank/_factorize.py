@@ -15,15 +15,18 @@ T`` and ``S R + 2 d R + R T`` against ``d^2 S T``.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod, sqrt
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from paring.errors import ArgumentError, CheckpointError
+from paring.methods._amounts import Amount, Targets, read_share, show_share
+from paring.methods._registry import Trial, method, must_be_module
+from paring.methods._report import Report, Row
 from paring.methods.low_rank._chain import (
     SCHEMES,
     Layer,
@@ -45,40 +48,56 @@ from paring.parametrize._select import WEIGHTED
 
 
 @dataclass(frozen=True)
-class Factored:
-    """What became of one layer.
+class Factored(Row):
+    """What became of one layer; before and after are its weights, biases left out.
 
     Attributes:
         scheme: ``svd``, ``spatial``, ``tucker`` or ``cp``.
         ranks: of each group; empty if the layer stayed as it was.
-        parameters: weights before and after, biases left out.
         macs: per output position, before and after.
         error: ``|W - W'| / |W|``; with images, of the answers around their mean.
-        reason: why the layer stayed as it was, else empty.
     """
 
-    scheme: str
-    ranks: tuple[int, ...]
-    parameters: tuple[int, int]
-    macs: tuple[int, int]
-    error: float
-    reason: str = ""
+    scheme: str = ""
+    ranks: tuple[int, ...] = ()
+    macs: tuple[int, int] = (0, 0)
+    error: float = 0.0
 
 
+def _alone(box: nn.Module, layer: str, energy: float) -> None:
+    """For the sensitivity analysis: errors say what is wrong with the one layer there is."""
+    try:
+        factorize(box, {layer: energy}, by="energy")
+    except ArgumentError as error:
+        raise ArgumentError(str(error.found).removeprefix(f"{layer}: ")) from None
+
+
+AMOUNT = Amount("targets", "amount", "what by= speaks of", lambda value: value, read_share, show_share)
+
+
+@method(
+    "layers become chains of smaller ones",
+    kind="low rank",
+    form="a chain of layers",
+    page="low_rank.md",
+    amounts=(AMOUNT,),
+    trial=Trial((0.99, 0.95, 0.9, 0.8, 0.6), "energy kept", layer=_alone, usual=True),
+    structure=True,
+)
 def factorize(
     module: nn.Module,
-    targets: Mapping[str, Any],
+    targets: Targets = None,
     *,
-    scheme: str = "auto",
-    by: str = "energy",
+    scheme: Literal["auto", "svd", "spatial", "tucker", "cp"] = "auto",
+    by: Literal["energy", "error", "macs", "parameters", "rank", "vbmf"] = "energy",
     images: Tensor | None = None,
     seed: int = 0,
-) -> dict[str, Factored]:
+) -> Report[Factored]:
     """Replace layers by chains of smaller ones, in place.
 
     Args:
         module: the network. Bake trainable forms first.
-        targets: pattern (see :func:`paring.parametrize.select`) to the amount that ``by`` speaks of.
+        targets: the amount that ``by`` speaks of, for all layers or by patterns (:func:`paring.parametrize.select`).
         scheme: ``svd``, ``spatial``, ``tucker``, ``cp``; ``auto`` takes svd for fully connected and 1x1 layers
             and those with one input a group, spatial for those with one output a group (depthwise), tucker otherwise.
         by: ``energy`` (share of the squared singular values kept), ``error`` (largest relative error), ``macs`` or
@@ -89,7 +108,7 @@ def factorize(
         seed: of CP's starts.
 
     Returns:
-        layer path to what became of it, in the module's order. A layer stays as it was, with the reason, where the
+        weights of each layer before and after, by path. A layer stays as it was, with the reason, where the
         scheme does not apply or the chain would be no smaller; ``by="rank"`` is obeyed nevertheless.
 
     Raises:
@@ -99,20 +118,23 @@ def factorize(
         raise ArgumentError("unknown scheme", found=repr(scheme), expected=" or ".join(("auto", *SCHEMES)))
     if images is not None and scheme != "svd":
         raise ArgumentError("only svd is fitted to images", found=f"scheme {scheme!r}")
-    chosen = _layers(module, targets)
-    for path, (_, amount) in chosen.items():
-        check_amount(amount, by, path)
+    must_be_module(module, "factorized")
+    amount = replace(AMOUNT, usual=True) if by == "vbmf" else AMOUNT
+    chosen = _layers(module, amount.targets(targets))
+    for path, (_, much) in chosen.items():
+        check_amount(much, by, path)
     seen = responses(module, {path: layer for path, (layer, _) in chosen.items()}, images) if images is not None else {}
     outcomes, chains = {}, {}
-    for path, (layer, amount) in chosen.items():
-        outcomes[path], chain = _factorized(path, layer, amount, scheme, by, seen.get(path), seed)
+    for path, (layer, much) in chosen.items():
+        outcomes[path], chain = _factorized(path, layer, much, scheme, by, seen.get(path), seed)
         if chain is not None:
             chains[path] = chain
     if not chains:
         words = "; ".join(f"{path}: {outcome.reason}" for path, outcome in list(outcomes.items())[:3])
         raise ArgumentError("no layer could be factorized", found=words)
     _replace(module, chains)
-    return outcomes
+    summary = f"{len(chains)} of {len(outcomes)} layers became chains"
+    return Report(method="factorize", unit="weights", rows=tuple(outcomes.values()), summary=summary, network=module)
 
 
 def describe_chains(outcomes: Mapping[str, Factored]) -> dict[str, dict[str, Any]]:
@@ -182,7 +204,7 @@ def _factorized(
     own = parameters([own_stage(s)]), macs([own_stage(s)], s.stride)
 
     def stays(reason: str) -> tuple[Factored, None]:
-        return Factored(scheme, (), (own[0], own[0]), (own[1], own[1]), 0.0, reason), None
+        return Factored(path, own[0], own[0], "", reason, scheme, (), (own[1], own[1]), 0.0), None
 
     if reason := obstacle(scheme, layer):
         return stays(reason)
@@ -197,7 +219,8 @@ def _factorized(
     weights, bias, error = _weights(layer, scheme, groups, ranks, seen, seed)
     chain = blank_chain(layer, scheme, ranks)
     fill(chain, weights, bias)
-    return Factored(scheme, ranks, (own[0], made[0]), (own[1], made[1]), error), chain
+    done = f"{scheme} {ranks}, error {error:.3f}, {own[1]:,} -> {made[1]:,} MACs a place"
+    return Factored(path, own[0], made[0], done, "", scheme, ranks, (own[1], made[1]), error), chain
 
 
 def _ranks(

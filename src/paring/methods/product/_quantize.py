@@ -19,8 +19,8 @@ The rate, for ``n`` weights of ``b`` bits in rows of ``I`` inputs: ``n b / (b R 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from math import log2, prod, sqrt
 from typing import Any
 
@@ -32,7 +32,10 @@ from paring.errors import ArgumentError
 from paring.forms import Product
 from paring.forms._product import MAX_STAGES
 from paring.graph import Node
+from paring.methods._amounts import Amount, Targets
 from paring.methods._least_squares import MAX_COLUMNS, LeastSquares
+from paring.methods._registry import Trial, method
+from paring.methods._report import Report, Row
 from paring.methods.product._codewords import Decode, code_rows, decode
 from paring.methods.product._paired import walk_layers
 from paring.methods.product._responses import ResponseProblem, fit_codes
@@ -44,8 +47,8 @@ from paring.parametrize._untouched import untouched
 
 
 @dataclass(frozen=True)
-class ProductCoded:
-    """What became of one layer.
+class ProductCoded(Row):
+    """What became of one layer; before and after are bits a weight, before any coding of the codes.
 
     Attributes:
         length: of a sub-vector.
@@ -55,16 +58,16 @@ class ProductCoded:
         error: ``|W - W'| / |W|``.
         response: ``|Y - Y'| / |Y|`` over the images, biases included, ``Y'`` the answer in the quantized network; None
             without images.
-        reason: why the codes were not fitted to the images given, else empty.
+        unfitted: why the codes were not fitted to the images given, else empty.
     """
 
-    length: int
-    centroids: int
-    stages: int
-    rate: float
-    error: float
+    length: int = 0
+    centroids: int = 0
+    stages: int = 1
+    rate: float = 1.0
+    error: float = 0.0
     response: float | None = None
-    reason: str = ""
+    unfitted: str = ""
 
 
 class ProductQuantized(FormParametrization):
@@ -122,23 +125,49 @@ class ProductQuantized(FormParametrization):
         return Product(original.numpy(force=True), self.codes.numpy(force=True), self.bits)
 
 
+def read_vectors(text: str) -> tuple[int, ...]:
+    """``4x64``, or ``4x64x2``."""
+    return tuple(int(part) for part in text.split("x"))
+
+
+VECTORS = Amount(
+    "vectors",
+    "target",
+    "(length, centroids) or (length, centroids, stages), such as 4x64",
+    lambda value: checked_target(read_vectors(value) if isinstance(value, str) else value),
+    str,
+    lambda value: value if isinstance(value, str) else "x".join(map(str, value)),
+)
+
+
+@method(
+    "sub-vectors of a layer's weights share centroids, fitted to weights or answers",
+    kind="sharing",
+    form="product",
+    page="product_quantization.md",
+    amounts=(VECTORS,),
+    trial=Trial(("2x64", "4x64", "4x16"), "length of a sub-vector x centroids"),
+    calibrate=128,
+)
 def product_quantize(
     module: nn.Module,
-    targets: Mapping[str, Sequence[int | None]],
+    targets: Targets = None,
     *,
+    vectors: Targets = None,
     images: Tensor | None = None,
     rounds: int = 3,
     damping: float = 0.01,
     bits: int = 32,
     seed: int = 0,
-) -> dict[str, ProductCoded]:
+) -> Report[ProductCoded]:
     """Quantize the sub-vectors of each selected layer, ready to be trained.
 
     Args:
         module: the network, changed in place; make the optimizer afterwards.
-        targets: pattern (see :func:`paring.parametrize.select`) to ``(length, centroids)`` or ``(length, centroids,
-            stages)``. The length divides the input channels of one group; None is all of them, vector quantization.
-            A sub-space gets no more centroids than it has sub-vectors.
+        targets: ``(length, centroids)`` or ``(length, centroids, stages)``, for all layers or by patterns
+            (:func:`paring.parametrize.select`). The length divides the input channels of one group; None is all of
+            them, vector quantization. A sub-space gets no more centroids than it has sub-vectors.
+        vectors: the same, named.
         images: calibration images as the network takes them, ``(N, C, H, W)``, on its device: codebooks and codes are
             then fitted to the layers' answers, one layer after the other. Without, to the weights.
         rounds: turns over codebooks and codes that the fit to the images takes.
@@ -147,7 +176,7 @@ def product_quantize(
         seed: of the clustering's starts.
 
     Returns:
-        parameter name to what became of it, in the module's order.
+        bits a weight of each layer, before and after.
 
     Raises:
         ArgumentError: if a target cannot be, a pattern matches nothing or what is no fully connected or convolution
@@ -157,7 +186,7 @@ def product_quantize(
     """
     if bits not in (32, 16):
         raise ArgumentError("invalid width of a centroid", found=bits, expected="32 or 16")
-    chosen = select(module, {pattern: checked_target(target) for pattern, target in targets.items()})
+    chosen = select(module, VECTORS.targets(targets, vectors))
     there = untouched(module, chosen)
     coded: dict[str, tuple[Tensor, Tensor]] = {}
     for name, (length, k, stages) in chosen.items():
@@ -178,10 +207,17 @@ def product_quantize(
     outcomes = {name: _outcome(value(there[name]), *coded[name], norms.get(name)) for name in chosen}
     for name, (codebooks, codes) in coded.items():
         attach(there[name], ProductQuantized(codebooks, codes, bits))
-    return {
-        name: ProductCoded(**{**vars(outcome), "reason": fitting.reasons.get(name, "")})
-        for name, outcome in outcomes.items()
-    }
+    rows = tuple(replace(row, name=name, unfitted=fitting.reasons.get(name, "")) for name, row in outcomes.items())
+    rows = tuple(replace(row, done=_words(row)) for row in rows)
+    summary = f"{len(rows)} weights share sub-vectors"
+    return Report(method="product_quantize", unit="bits a weight", rows=rows, summary=summary, network=module)
+
+
+def _words(row: ProductCoded) -> str:
+    answers = "" if row.response is None else f", of its answers {row.response:.3f}"
+    stages = f", {row.stages} stages" if row.stages > 1 else ""
+    why = f", not fitted to images: {row.unfitted}" if row.unfitted else ""
+    return f"{row.length} long, {row.centroids} centroids{stages}, error {row.error:.3f}{answers}{why}"
 
 
 def product_rate(shape: Sequence[int], length: int, k: int, stages: int = 1, bits: int = 32) -> float:
@@ -275,7 +311,8 @@ def _outcome(weight: Tensor, codebooks: Tensor, codes: Tensor, norms: tuple[floa
     made = decode(codebooks, code_rows(codes, k)).reshape(weight.shape)
     error = float((weight - made).norm()) / max(float(weight.norm()), 1e-30)
     response = None if norms is None else sqrt(norms[1] / max(norms[0], 1e-300))
-    return ProductCoded(length, k, stages, product_rate(weight.shape, length, k, stages), error, response)
+    rate = product_rate(weight.shape, length, k, stages)
+    return ProductCoded("", 32, 32 / rate, "", "", length, k, stages, rate, error, response)
 
 
 def _where(name: str, function: Any, *args: Any, **kwargs: Any) -> Any:

@@ -12,8 +12,11 @@ import numpy as np
 from torch import nn
 
 from paring.errors import ArgumentError
-from paring.methods.pruning._magnitude import apply_masks, checked_fraction, cubic, magnitude_mask, values
-from paring.methods.pruning._movement import MovementPruned
+from paring.methods._amounts import Targets
+from paring.methods._registry import method
+from paring.methods._report import Report, Row
+from paring.methods.pruning._magnitude import KEEP, apply_masks, checked_fraction, cubic, magnitude_mask, values
+from paring.methods.pruning._movement import MovementPruned, prune_movement
 from paring.methods.pruning._scores import score_mask
 from paring.parametrize import places, select
 from paring.parametrize._select import parametrization
@@ -23,12 +26,12 @@ class Gradual:
     """Called with a step's number, prunes if that step is due.
 
     It keeps no state of its own: the masks are in the network and what is due is a function of the step, so a training
-    that goes on from a checkpoint prunes as one that was never stopped. Weights that :func:`prune_by_movement` gave
+    that goes on from a checkpoint prunes as one that was never stopped. Weights that :func:`prune_movement` gave
     scores follow the schedule through these.
 
     Args:
         network: pruned in place; its weights get their masks here, so make the optimizer afterwards.
-        targets: pattern to the fraction of each layer's weights to keep at the end, 0..1.
+        targets: share of each layer's weights to keep at the end, 0..1, for all layers or by patterns.
         begin: first step that prunes.
         end: step at which the last fraction is reached.
         every: steps between two prunings.
@@ -43,7 +46,7 @@ class Gradual:
     def __init__(
         self,
         network: nn.Module,
-        targets: Mapping[str, float],
+        targets: Targets,
         *,
         end: int,
         begin: int = 0,
@@ -58,7 +61,7 @@ class Gradual:
             )
         self.network, self.scores, self.bits = network, scores, bits
         self.begin, self.end, self.every, self.first = begin, end, every, checked_fraction(first)
-        self.targets = select(network, {pattern: checked_fraction(keep) for pattern, keep in targets.items()})
+        self.targets = select(network, KEEP.targets(targets))
         there = places(network)
         plain = [name for name in self.targets if not isinstance(parametrization(there[name]), MovementPruned)]
         arrays = values(network, plain)
@@ -88,3 +91,60 @@ class Gradual:
                 raise ArgumentError("weight has no score", where=missing[0])
             masks = {name: score_mask(scores[name], keep) for name, keep in plain.items()}
         apply_masks(self.network, masks, bits=self.bits)
+
+
+@method(
+    "pruning that tightens step by step while the network trains",
+    kind="pruning",
+    form="sparse",
+    page="pruning.md",
+    amounts=(KEEP,),
+)
+def prune_gradually(
+    module: nn.Module,
+    targets: Targets = None,
+    *,
+    end: int,
+    keep: Targets = None,
+    amount: Targets = None,
+    begin: int = 0,
+    every: int = 10,
+    first: float = 1.0,
+    movement: bool = False,
+    bits: int = 32,
+) -> Report:
+    """Prepare pruning along the cubic schedule of :class:`Gradual` while the training that follows goes on.
+
+    Args:
+        module: the network; its weights get their masks here, so make the optimizer afterwards.
+        targets: as ``keep``; or patterns alone.
+        end: step of that training at which the last share is reached.
+        keep: share of a layer's weights that is kept in the end, 0..1, for all layers or by patterns.
+        amount: share that becomes zero, instead.
+        begin: its first step that prunes.
+        every: steps between two prunings.
+        first: share kept at ``begin``.
+        movement: by scores that are trained along (Sanh 2020) instead of magnitudes.
+        bits: width of the survivors, 32 or 16.
+
+    Returns:
+        what will be kept; its ``before_step`` is to be called before each step.
+
+    Raises:
+        ArgumentError: if the steps or an amount cannot be, a pattern matches nothing, or a weight has another form.
+    """
+    patterns = KEEP.targets(targets, keep, amount)
+    if movement:
+        prune_movement(module, dict.fromkeys(patterns, 1.0), bits=bits)  # untrained scores say nothing
+    gradual = Gradual(module, patterns, begin=begin, end=end, every=every, first=first, bits=bits)
+    arrays = values(module, gradual.targets)
+    rows = [Row(n, int(np.count_nonzero(a)), round(gradual.targets[n] * a.size)) for n, a in arrays.items()]
+    return Report(
+        method="prune_gradually",
+        unit="non-zero weights in the end",
+        rows=tuple(rows),
+        summary=f"will prune from step {begin} to {end} of the next training",
+        network=module,
+        before_step=gradual,
+        once=True,
+    )

@@ -17,7 +17,9 @@ equation 1:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -25,8 +27,16 @@ from torch import Tensor, nn
 
 from paring.errors import ArgumentError
 from paring.forms import Sparse
+from paring.methods._amounts import Amount, Targets, number, share_of
+from paring.methods._registry import Trial, method
+from paring.methods._report import Report, Row
 from paring.parametrize import FormParametrization, attach, places, round_half, select
 from paring.parametrize._select import parametrization, value
+
+KEEP = share_of("weights")
+QUALITY = Amount("quality", "quality parameter", "a number that is not negative", number(0, 1e30), float)
+#: By what :func:`prune` chooses.
+SCORES = ("magnitude", "taylor")
 
 
 def magnitude_mask(weight: np.ndarray, keep: float) -> np.ndarray:
@@ -151,67 +161,110 @@ class Pruned(FormParametrization):
         return Sparse(mask, dense[mask], self.bits)
 
 
-def apply_masks(module: nn.Module, masks: Mapping[str, np.ndarray], *, bits: int = 32) -> int:
+def apply_masks(module: nn.Module, masks: Mapping[str, np.ndarray], *, bits: int = 32, method: str = "prune") -> Report:
     """Prune these parameters; what was pruned before stays pruned.
 
     Args:
         module: the network, changed in place.
         masks: parameter name to bool array of the parameter's shape, True where it is kept.
         bits: width the survivors are trained and stored in.
+        method: whose report it is.
 
     Returns:
-        number of weights that were not zero before and are now.
+        non-zero weights of each parameter before and after.
 
     Raises:
-        ArgumentError: if a weight already has a form that cannot be pruned any more.
+        ArgumentError: if a weight already has a form that cannot be pruned any more; nothing is changed.
     """
-    dropped, there = 0, places(module)
-    for name, mask in masks.items():
-        place = there[name]
-        form = parametrization(place)
+    there = places(module)
+    for name in masks:
+        form = parametrization(there[name])
         if form is not None and not isinstance(form, Pruned):
             raise ArgumentError(f"weight is already {form.kind}", where=name, fix="Prune before anything else")
-        weight = value(place)
+    rows = []
+    for name, mask in masks.items():
+        place = there[name]
+        form, weight = parametrization(place), value(place)
         # copied: a mask with odd strides along axes of length 1 would turn the weight to channels last
         keep = torch.from_numpy(np.array(mask, order="C")).to(weight.device)
         if form is None:
             form = Pruned(torch.ones_like(keep), bits)
             attach(place, form)
-        dropped += int(torch.count_nonzero(weight) - torch.count_nonzero(weight * keep))
+        assert isinstance(form, Pruned)
+        before, after = int(torch.count_nonzero(weight)), int(torch.count_nonzero(weight * keep))
         form.mask.logical_and_(keep)
-    return dropped
+        rows.append(Row(name, before, after, f"{after / max(weight.numel(), 1):.1%} of its weights"))
+    report = Report(method=method, unit="non-zero weights", rows=tuple(rows), summary="", network=module)
+    return replace(report, summary=f"{report.removed:,} weights became zero")
 
 
-def prune(module: nn.Module, targets: Mapping[str, float], *, bits: int = 32) -> int:
-    """Prune each selected layer to its own fraction, by magnitude.
+@method(
+    "weights of the smallest magnitude, or of the smallest effect on the loss, become zero",
+    kind="pruning",
+    form="sparse",
+    page="pruning.md",
+    amounts=(KEEP, QUALITY),
+    trial=Trial((0.8, 0.6, 0.4, 0.3, 0.2, 0.1, 0.05), "weights kept", usual=True),
+    calibrate=512,
+)
+def prune(
+    module: nn.Module,
+    targets: Targets = None,
+    *,
+    keep: Targets = None,
+    amount: Targets = None,
+    quality: Targets = None,
+    score: Literal["magnitude", "taylor"] = "magnitude",
+    together: bool = False,
+    bits: int = 32,
+    batches: Iterable[Any] = (),
+    loss: Callable[[nn.Module, Any], Tensor] | None = None,
+) -> Report:
+    """Prune each selected layer to its own share of weights.
+
+    A share that stands behind the network without a name is the share that is kept: ``prune(network, 0.2)``.
 
     Args:
         module: the network, changed in place.
-        targets: pattern (see :func:`paring.parametrize.select`) to the fraction of the layer's weights to keep, 0..1.
+        targets: as ``keep``; or patterns alone.
+        keep: share of a layer's weights to keep, 0..1: for all layers, or by patterns
+            (:func:`paring.parametrize.select`).
+        amount: share that becomes zero, instead.
+        quality: instead, the factor of each layer's standard deviation below which magnitudes go, the paper's rule.
+        score: ``magnitude``, or ``taylor``: by what the loss on ``batches`` would change
+            (:func:`paring.methods.pruning.taylor_scores`).
+        together: all layers that one pattern matches have one threshold, instead of each layer its own.
         bits: 32, or 16 to train and store the survivors in half precision.
+        batches: for ``taylor``: what ``loss`` takes.
+        loss: for ``taylor``: ``(network, batch) -> scalar``.
 
     Returns:
-        number of weights that became zero.
+        non-zero weights of each layer before and after.
 
     Raises:
-        ArgumentError: if a target cannot be or a pattern matches nothing.
+        ArgumentError: if an amount cannot be or a pattern matches nothing; nothing is changed.
     """
-    chosen = select(module, {pattern: checked_fraction(keep) for pattern, keep in targets.items()})
-    arrays = values(module, chosen)
-    return apply_masks(module, {name: magnitude_mask(arrays[name], keep) for name, keep in chosen.items()}, bits=bits)
+    if score not in SCORES:
+        raise ArgumentError("unknown score", found=repr(score), expected=" or ".join(SCORES))
+    if quality is not None:
+        if not targets is keep is amount is None or score != "magnitude" or together:
+            raise ArgumentError("quality is a threshold on magnitudes, layer by layer", fix="Give quality= alone")
+        chosen = select(module, QUALITY.targets(quality))
+        arrays = values(module, chosen)
+        return apply_masks(module, {name: quality_mask(arrays[name], at) for name, at in chosen.items()}, bits=bits)
+    patterns = KEEP.targets(targets, keep, amount)
+    pools: dict[str, list[str]] = {}
+    for name, pattern in select(module, {pattern: pattern for pattern in patterns}).items():
+        pools.setdefault(pattern if together else name, []).append(name)
+    chosen = select(module, patterns)
+    if score == "taylor":
+        from paring.methods.pruning._scores import taylor_masks
 
-
-def prune_global(module: nn.Module, keep: float, patterns: Iterable[str] = ("*",), *, bits: int = 32) -> int:
-    """Prune the selected layers with one threshold for all; arguments and errors as :func:`prune`."""
-    chosen = select(module, dict.fromkeys(patterns, keep))
-    return apply_masks(module, global_masks(values(module, chosen), keep), bits=bits)
-
-
-def prune_by_quality(module: nn.Module, targets: Mapping[str, float], *, bits: int = 32) -> int:
-    """Prune weights below ``quality * std`` of their layer, the paper's rule; errors as :func:`prune`."""
-    chosen = select(module, targets)
-    arrays = values(module, chosen)
-    return apply_masks(module, {name: quality_mask(arrays[name], target) for name, target in chosen.items()}, bits=bits)
+        return apply_masks(module, taylor_masks(module, loss, batches, pools, chosen), bits=bits)
+    arrays, masks = values(module, chosen), {}
+    for names in pools.values():
+        masks.update(global_masks({name: arrays[name] for name in names}, chosen[names[0]]))
+    return apply_masks(module, {name: masks[name] for name in chosen}, bits=bits)
 
 
 def values(module: nn.Module, names: Iterable[str]) -> dict[str, np.ndarray]:

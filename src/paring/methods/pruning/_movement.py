@@ -13,16 +13,21 @@ movement keeps what the new task needs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from math import inf
 
 import torch
 from torch import Tensor, nn
 
 from paring.errors import ArgumentError
 from paring.forms import Sparse
-from paring.methods.pruning._magnitude import Pruned, checked_fraction
+from paring.methods._amounts import Amount, Targets, number
+from paring.methods._registry import method
+from paring.methods._report import Report, Row
+from paring.methods.pruning._magnitude import KEEP, Pruned
 from paring.parametrize import FormParametrization, attach, places, round_half, select
 from paring.parametrize._select import parametrization, value
+
+THRESHOLD = Amount("threshold", "threshold on scores", "a number", number(-inf, inf), float)
 
 
 def top_scores(scores: Tensor, keep: float) -> Tensor:
@@ -62,7 +67,7 @@ class MovementPruned(FormParametrization):
         level: fraction to keep; the threshold if soft.
     """
 
-    kind = "moving"
+    kind = "movement"
     level: Tensor
 
     def __init__(self, shape: tuple[int, ...], bits: int = 32, soft: int = 0, level: float = 1.0) -> None:
@@ -100,24 +105,40 @@ class MovementPruned(FormParametrization):
         return Sparse(mask, dense[mask], self.bits)
 
 
-def prune_by_movement(
-    module: nn.Module, targets: Mapping[str, float], *, soft: bool = False, bits: int = 32
-) -> list[str]:
-    """Give the selected weights scores, or bring those that have them to another fraction; then train.
+@method(
+    "weights that move towards zero in training become zero",
+    kind="pruning",
+    form="sparse",
+    page="pruning.md",
+    amounts=(KEEP, THRESHOLD),
+)
+def prune_movement(
+    module: nn.Module,
+    targets: Targets = None,
+    *,
+    keep: Targets = None,
+    amount: Targets = None,
+    threshold: Targets = None,
+    bits: int = 32,
+) -> Report:
+    """Give the selected weights scores, or bring those that have them to another share; then train.
 
     Args:
         module: the network, changed in place; make the optimizer afterwards, the scores are parameters.
-        targets: pattern to the fraction of each layer to keep, 0..1, or to the threshold if ``soft``.
-        soft: a threshold on the scores; train with :func:`movement_penalty` added to the loss.
+        targets: as ``keep``; or patterns alone.
+        keep: share of each layer to keep, 0..1, for all layers or by patterns.
+        amount: share that becomes zero, instead.
+        threshold: instead, a threshold on the scores; train with :func:`movement_penalty` added to the loss.
         bits: as for :func:`paring.methods.prune`.
 
     Returns:
-        names of the selected parameters.
+        non-zero weights of each layer before and after.
 
     Raises:
-        ArgumentError: if a target cannot be, a pattern matches nothing, or a weight has another form.
+        ArgumentError: if an amount cannot be, a pattern matches nothing, or a weight has another form.
     """
-    chosen = select(module, targets if soft else {p: checked_fraction(keep) for p, keep in targets.items()})
+    soft = threshold is not None
+    chosen = select(module, THRESHOLD.targets(targets, threshold) if soft else KEEP.targets(targets, keep, amount))
     there = places(module)
     for name in chosen:
         form = parametrization(there[name])
@@ -125,22 +146,30 @@ def prune_by_movement(
             raise ArgumentError(
                 f"weight is already {form.kind}", where=name, fix="Bake it first: paring.parametrize.detach"
             )
+    rows = []
     for name, level in chosen.items():
-        form = parametrization(there[name])
+        form, before = parametrization(there[name]), int(torch.count_nonzero(value(there[name])))
         if form is None:
             weight = value(there[name])
             attach(there[name], MovementPruned(tuple(weight.shape), bits, int(soft), level).to(weight.device))
         else:
             assert isinstance(form, MovementPruned)
             form.level.fill_(level)
-    return list(chosen)
+        rows.append(Row(name, before, int(torch.count_nonzero(value(there[name])))))
+    return Report(
+        method="prune_movement",
+        unit="non-zero weights",
+        rows=tuple(rows),
+        summary=f"{len(rows)} weights have scores that are trained with them",
+        network=module,
+    )
 
 
 def movement_penalty(module: nn.Module) -> Tensor:
     """Mean of ``sigmoid(scores)`` over all scores, scalar: what a soft threshold needs in the loss (equation 6)."""
     scores = [form.scores for form in module.modules() if isinstance(form, MovementPruned)]
     if not scores:
-        raise ArgumentError("no weight has scores", fix="Call prune_by_movement first")
+        raise ArgumentError("no weight has scores", fix="Call prune_movement first")
     return torch.cat([torch.sigmoid(s).reshape(-1) for s in scores]).mean()
 
 

@@ -12,11 +12,15 @@ exist (``tail="pad"``): of ``r < M`` real ones ``min(N, r)`` stay.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 from torch import nn
 
 from paring.errors import ArgumentError
+from paring.methods._amounts import Amount, Targets
+from paring.methods._registry import Trial, method
+from paring.methods._report import Report
 from paring.methods.pruning._magnitude import apply_masks, values
 from paring.parametrize import select
 
@@ -64,30 +68,45 @@ def n_m_mask(score: np.ndarray, n: int, m: int, *, tail: str = "refuse") -> np.n
     return np.ascontiguousarray(np.moveaxis(mask, -1, 1))
 
 
+BLOCK = Amount("block", "N:M", "such as '2:4'", lambda value: "{}:{}".format(*_parsed(value)))
+
+
+@method(
+    "of every M weights in a row along the inputs, N stay",
+    kind="pruning",
+    form="sparse",
+    page="pruning.md",
+    amounts=(BLOCK,),
+    trial=Trial(("3:4", "2:4", "1:4"), "of every M weights, N kept", {"tail": "pad"}, usual=True),
+)
 def prune_n_m(
     module: nn.Module,
-    targets: Mapping[str, str],
+    targets: Targets = None,
     *,
+    block: Targets = None,
     scores: Mapping[str, np.ndarray] | None = None,
-    tail: str = "refuse",
+    tail: Literal["refuse", "pad"] = "refuse",
     bits: int = 32,
-) -> int:
+) -> Report:
     """Prune the selected layers to N:M.
 
     Args:
         module: the network, changed in place.
-        targets: pattern to ``"2:4"`` and the like.
+        targets: ``"2:4"`` and the like, for all layers or by patterns.
+        block: the same, named.
         scores: parameter name to an array of its shape; magnitudes where not given.
         tail: ``refuse`` or ``pad``; see :func:`n_m_mask`. A depthwise layer has one input a group and cannot be N:M.
         bits: as for :func:`paring.methods.prune`.
 
     Returns:
-        number of weights that became zero.
+        non-zero weights of each layer before and after.
 
     Raises:
         ArgumentError: if a target cannot be, a pattern matches nothing, or a layer does not fit; nothing is changed.
     """
-    chosen = {name: (target, *_parsed(target)) for name, target in select(module, targets).items()}
+    chosen = {
+        name: (target, *_parsed(target)) for name, target in select(module, BLOCK.targets(targets, block)).items()
+    }
     arrays, masks = values(module, chosen), {}
     for name, (target, n, m) in chosen.items():
         score = np.abs(arrays[name]) if scores is None or name not in scores else scores[name]
@@ -99,11 +118,11 @@ def prune_n_m(
             masks[name] = n_m_mask(score, n, m, tail=tail)
         except ArgumentError as error:
             raise ArgumentError(f"{target}: {error.what}", where=name, found=error.found, fix=error.fix) from None
-    return apply_masks(module, masks, bits=bits)
+    return apply_masks(module, masks, bits=bits, method="prune_n_m")
 
 
 def _parsed(target: str) -> tuple[int, int]:
     kept, colon, block = str(target).partition(":")
-    if not (colon and kept.isdigit() and block.isdigit()):
-        raise ArgumentError("invalid N:M", found=repr(target), expected="such as '2:4'")
+    if not (colon and kept.isdigit() and block.isdigit() and 0 < int(kept) <= int(block)):
+        raise ArgumentError("invalid N:M", found=repr(target), expected="such as '2:4', 0 < N <= M")
     return int(kept), int(block)

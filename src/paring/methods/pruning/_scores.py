@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from paring.errors import ArgumentError
+from paring.methods._report import Report
 from paring.methods.pruning._magnitude import Pruned, apply_masks, checked_fraction
 from paring.parametrize import places, select
 from paring.parametrize._select import parametrization, value
@@ -107,7 +108,7 @@ def prune_by_scores(
     *,
     together: bool = False,
     bits: int = 32,
-) -> int:
+) -> Report:
     """Prune parameters to the weights of largest score.
 
     Args:
@@ -118,7 +119,7 @@ def prune_by_scores(
         bits: as for :func:`paring.methods.prune`.
 
     Returns:
-        number of weights that became zero.
+        non-zero weights of each parameter before and after.
 
     Raises:
         ArgumentError: if a target cannot be, a name is unknown, or a score has another shape than its weight.
@@ -137,12 +138,34 @@ def prune_by_scores(
     if together:
         if isinstance(keep, Mapping):
             raise ArgumentError("one threshold for all takes one fraction", found=dict(keep))
-        flat = score_mask(np.concatenate([np.ravel(score) for score in scores.values()]), keep)
-        pieces = np.split(flat, np.cumsum([np.size(score) for score in scores.values()])[:-1])
-        masks = {n: piece.reshape(np.shape(scores[n])) for n, piece in zip(scores, pieces, strict=True)}
+        masks = pooled_masks(scores, keep)
     else:
         wanted = select(module, keep) if isinstance(keep, Mapping) else dict.fromkeys(scores, keep)
         if missing := [name for name in wanted if name not in scores]:
             raise ArgumentError("weight has no score", where=missing[0], expected=", ".join(list(scores)[:3]))
         masks = {name: score_mask(scores[name], part) for name, part in wanted.items()}
     return apply_masks(module, masks, bits=bits)
+
+
+def pooled_masks(scores: Mapping[str, np.ndarray], keep: float) -> dict[str, np.ndarray]:
+    """One threshold for all: the ``round(keep * total)`` entries of largest score among all arrays."""
+    flat = score_mask(np.concatenate([np.ravel(score) for score in scores.values()]), keep)
+    pieces = np.split(flat, np.cumsum([np.size(score) for score in scores.values()])[:-1])
+    return {n: piece.reshape(np.shape(scores[n])) for n, piece in zip(scores, pieces, strict=True)}
+
+
+def taylor_masks(
+    module: nn.Module,
+    loss: Callable[[nn.Module, Any], Tensor] | None,
+    batches: Iterable[Any],
+    pools: Mapping[str, list[str]],
+    keep: Mapping[str, float],
+) -> dict[str, np.ndarray]:
+    """Masks by :func:`taylor_scores`, with one threshold for the parameters of each pool."""
+    if loss is None:
+        raise ArgumentError("the loss's change needs a loss", fix="Give loss= and batches=, a few hundred images")
+    scores = taylor_scores(module, loss, batches, list(keep))
+    masks: dict[str, np.ndarray] = {}
+    for names in pools.values():
+        masks.update(pooled_masks({name: scores[name] for name in names}, keep[names[0]]))
+    return {name: masks[name] for name in keep}

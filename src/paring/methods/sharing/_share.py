@@ -13,8 +13,8 @@ The rate of sharing alone, for ``n`` weights of ``b`` bits: ``n b / (n log2 k + 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from math import log2
+from typing import Literal
 
 import numpy as np
 import torch
@@ -22,11 +22,16 @@ from torch import Tensor, nn
 
 from paring.errors import ArgumentError
 from paring.forms import Codebook
-from paring.methods.sharing._clustering import boundaries, initial_centroids, lloyd, nearest
+from paring.methods._amounts import Amount, Targets, number
+from paring.methods._registry import Trial, method
+from paring.methods._report import Report, Row
+from paring.methods.sharing._clustering import INITIALIZATIONS, boundaries, initial_centroids, lloyd, nearest
 from paring.methods.sharing._exact_kmeans import exact_kmeans, symbols_between
 from paring.methods.sharing._kmeans_reference import checked_centroids
 from paring.parametrize import FormParametrization, attach, places, round_half, select
 from paring.parametrize._select import parametrization, value
+
+CENTROIDS = Amount("centroids", "number of centroids", "1 to 65535", number(1, 65535, whole=True), int)
 
 
 def share_values(
@@ -157,43 +162,60 @@ class Shared(FormParametrization):
         return Codebook.from_assignment(table, self.indices.numpy(force=True), self.bits)
 
 
+@method(
+    "the weights of a layer share a few values",
+    kind="sharing",
+    form="codebook",
+    page="weight_sharing.md",
+    amounts=(CENTROIDS,),
+    trial=Trial((64, 32, 16, 8, 4, 2), "centroids", {"init": "exact"}, usual=True),
+)
 def share(
     module: nn.Module,
-    targets: Mapping[str, int],
+    targets: Targets = None,
     *,
-    init: str = "linear",
+    centroids: Targets = None,
+    init: Literal["linear", "density", "random", "exact"] = "linear",
     bits: int = 32,
     penalty: float = 0.0,
     seed: int = 0,
-) -> dict[str, int]:
+) -> Report:
     """Make the non-zero weights of each selected layer share at most so many values, ready to be trained.
 
     Args:
         module: the network, changed in place; a pruned weight's zeros stay.
-        targets: pattern (see :func:`paring.parametrize.select`) to the largest number of centroids of each layer.
+        targets: largest number of centroids of a layer, for all layers or by patterns
+            (:func:`paring.parametrize.select`).
+        centroids: the same, named.
         init: ``linear``, ``density``, ``random`` or ``exact``.
         bits: 32, or 16 to train and store the centroids in half precision.
         penalty: price of a bit in units of each layer's variance; see :func:`share_values`.
         seed: for ``random``.
 
     Returns:
-        parameter name to the number of centroids it got.
+        non-zero weights of each layer, and the values that they share now.
 
     Raises:
         ArgumentError: if a target cannot be, a pattern matches nothing or a weight is already shared.
     """
-    chosen = select(module, {pattern: checked_centroids(k) for pattern, k in targets.items()})
-    there, got = places(module), {}
+    chosen = select(module, CENTROIDS.targets(targets, centroids))
+    if init not in INITIALIZATIONS:
+        raise ArgumentError(
+            "unknown initialization of centroids", found=repr(init), expected=" or ".join(INITIALIZATIONS)
+        )
+    there, rows = places(module), []
     for name in chosen:
         if isinstance(parametrization(there[name]), Shared):
             raise ArgumentError("weight is already shared", where=name, fix="Bake it first: paring.parametrize.detach")
     for name, k in chosen.items():
         weight = value(there[name])
-        centroids, indices = share_values(weight.numpy(force=True), k, init=init, penalty=penalty, seed=seed)
+        table, indices = share_values(weight.numpy(force=True), k, init=init, penalty=penalty, seed=seed)
         on = weight.device
         attach(
             there[name],
-            Shared(torch.from_numpy(indices).to(on), torch.from_numpy(centroids).to(weight.dtype).to(on), bits),
+            Shared(torch.from_numpy(indices).to(on), torch.from_numpy(table).to(weight.dtype).to(on), bits),
         )
-        got[name] = len(centroids)
-    return got
+        rows.append(Row(name, int(np.count_nonzero(indices)), len(table)))
+    counts = [row.after for row in rows]
+    summary = f"{len(rows)} weights share {min(counts)} to {max(counts)} values" if rows else "no weight was selected"
+    return Report(method="share", unit="values", rows=tuple(rows), summary=summary, network=module)

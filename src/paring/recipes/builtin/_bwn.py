@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from paring.recipes import steps
 from paring.recipes._registry import recipe
 from paring.recipes.run import RecipeContext
 from paring.recipes.steps._base import Step
-from paring.recipes.steps._weights import binarize_weights
 
 
 @recipe("binary weights, a scale for each filter")
@@ -38,4 +38,4 @@ def bwn(
         ArgumentError: if an option cannot be or a pattern matches nothing.
     """
     targets = subject.targets(layers, gradient, exclude_ends=True)
-    return [binarize_weights(targets), *subject.tuning(epochs, lr, augment)]
+    return [steps.binarize_weights(targets), *subject.tuning(epochs, lr, augment)]

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from paring.errors import ArgumentError
+from paring.recipes import steps
 from paring.recipes._registry import recipe
 from paring.recipes.run import RecipeContext
 from paring.recipes.steps._base import Step
-from paring.recipes.steps._weights import hash_weights
 
 
 @recipe("weights share few values by a hash function")
@@ -46,4 +46,4 @@ def hashed(
         raise ArgumentError("layers are named twice", found="keep and layers", fix="Leave layers out, or give one keep")
     named, share = (keep, None) if isinstance(keep, Mapping) else (layers, keep)
     targets = subject.targets(named, share, exclude_ends=True)
-    return [hash_weights(targets, bits=bits), *subject.tuning(epochs, lr, augment)]
+    return [steps.hash(targets, bits=bits), *subject.tuning(epochs, lr, augment)]

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from paring.recipes import steps
 from paring.recipes._registry import recipe
 from paring.recipes.run import RecipeContext
 from paring.recipes.steps._base import Step
-from paring.recipes.steps._weights import round_to_powers
 
 
 @recipe("weights become powers of two, the largest first")
@@ -41,6 +41,6 @@ def inq(
     """
     targets, found = subject.targets(layers, bits), []
     for portion in portions:
-        found.append(round_to_powers(targets, portion=portion))
+        found.append(steps.inq(targets, portion=portion))
         found += subject.tuning(epochs, lr, augment) if portion < 1 else []
     return found

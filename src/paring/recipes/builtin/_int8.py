@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from paring.errors import ArgumentError
+from paring.recipes import steps
 from paring.recipes._registry import recipe
 from paring.recipes.run import RecipeContext
 from paring.recipes.steps._base import Step
-from paring.recipes.steps._structure import quantize
 
 
 @recipe("integer weights and activations after training; no training")
@@ -64,7 +64,7 @@ def int8(
         weights |= dict.fromkeys((subject.layers[0], subject.layers[-1]), 8)
     chosen = rounding or ("nearest" if bits >= 6 else "gptq")
     training = subject.tuning(epochs, lr, augment)
-    step = quantize(
+    step = steps.quantize(
         equalized=None if calibrate else "relu",
         weights=weights,
         activations=activations,

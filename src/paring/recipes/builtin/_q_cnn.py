@@ -12,10 +12,10 @@ from math import prod
 
 from paring.errors import ArgumentError
 from paring.parametrize import select
+from paring.recipes import steps
 from paring.recipes._registry import recipe
 from paring.recipes.run import RecipeContext
 from paring.recipes.steps._base import Step
-from paring.recipes.steps._weights import product_quantize
 
 
 @recipe("sub-vectors of weights share centroids, fitted to answers")
@@ -57,7 +57,7 @@ def q_cnn(
             raise ArgumentError("no layer has enough sub-vectors to share", fix="Name the layers: layers=[...]")
     chosen = select(subject.network, subject.targets(layers, None))
     targets = {name: _target(subject.shape(name.rpartition(".")[0]), length, centroids) for name in chosen}
-    return [product_quantize(targets, calibrate=calibrate, bits=bits), *subject.tuning(epochs, lr, augment)]
+    return [steps.product_quantize(targets, calibrate=calibrate, bits=bits), *subject.tuning(epochs, lr, augment)]
 
 
 def _target(shape: tuple[int, ...], length: int | None, centroids: int | None) -> list[int]:

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from paring.errors import ArgumentError
+from paring.recipes import steps
 from paring.recipes._registry import recipe
 from paring.recipes.run import RecipeContext
 from paring.recipes.steps._base import Step
-from paring.recipes.steps._structure import cut, cut_branches
 
 #: How each optimizer tunes.
 _TUNING: dict[str, dict[str, Any]] = {
@@ -79,11 +79,13 @@ def slim(
     if lr is not None:
         settings["lr"] = lr
     if layers is not None:
-        cuts = [cut(layers=subject.targets(layers, macs), exclude=exclude, score=score, calibrate=calibrate)]
+        cuts = [steps.prune_channels(subject.targets(layers, macs), exclude=exclude, score=score, calibrate=calibrate)]
     else:
         shares = [macs ** (number / rounds) for number in range(1, rounds + 1)]
         of_now = rounds == 1 and not branches  # else in numbers, for a share would be one of what is left by then
         targets = shares if of_now else [float(int(share * subject.macs)) for share in shares]
-        cuts = [cut(macs=target, exclude=exclude, score=score, calibrate=calibrate) for target in targets]
-    first = [cut_branches(branches, calibrate=calibrate)] if branches else []
+        cuts = [
+            steps.prune_channels(macs=target, exclude=exclude, score=score, calibrate=calibrate) for target in targets
+        ]
+    first = [steps.prune_branches(branches=branches, calibrate=calibrate)] if branches else []
     return [*first, *(step for one in cuts for step in (one, *subject.tuning(epochs, augment=augment, **settings)))]

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from paring.errors import ArgumentError
+from paring.recipes import steps
 from paring.recipes._registry import recipe
 from paring.recipes.run import RecipeContext
 from paring.recipes.steps._base import Step
-from paring.recipes.steps._structure import factorize
 
 
 @recipe("layers become chains of smaller ones with half the MACs")
@@ -51,4 +51,4 @@ def tucker(
     if by == "vbmf" and (amount is not None or isinstance(layers, Mapping)):
         raise ArgumentError("VBMF finds the ranks by itself", found="an amount", fix="Leave amount or by out")
     targets = subject.targets(layers, each, exclude_ends=True)
-    return [factorize(targets, scheme=scheme, by=by), *subject.tuning(epochs, lr, augment)]
+    return [steps.factorize(targets, scheme=scheme, by=by), *subject.tuning(epochs, lr, augment)]

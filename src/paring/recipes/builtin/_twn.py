@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from paring.recipes import steps
 from paring.recipes._registry import recipe
 from paring.recipes.run import RecipeContext
 from paring.recipes.steps._base import Step
-from paring.recipes.steps._weights import ternarize
 
 
 @recipe("ternary weights")
@@ -40,4 +40,4 @@ def twn(
         ArgumentError: if a number cannot be or a pattern matches nothing.
     """
     targets = subject.targets(layers, factor, exclude_ends=True)
-    return [ternarize(targets, per_channel=per_channel), *subject.tuning(epochs, lr, augment)]
+    return [steps.ternarize(targets, per_channel=per_channel), *subject.tuning(epochs, lr, augment)]

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from paring.recipes import steps
 from paring.recipes._registry import recipe
 from paring.recipes.run import RecipeContext
 from paring.recipes.steps._base import Step
-from paring.recipes.steps._structure import binarize
 
 
 @recipe("binary weights and inputs")
@@ -39,5 +39,5 @@ def xnor_net(
     Raises:
         ArgumentError: if an option cannot be or a pattern matches nothing.
     """
-    one = binarize(subject.targets(layers, kind), exclude_ends=layers is None, gradient=gradient)
+    one = steps.binarize(subject.targets(layers, kind), exclude_ends=layers is None, gradient=gradient)
     return [one, *subject.tuning(epochs, lr, augment)]

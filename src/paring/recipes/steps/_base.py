@@ -13,8 +13,7 @@ from torch import Tensor, nn
 
 from paring.capture import Rebuilt, outline
 from paring.graph import LAYERS, Graph, Node, cost, fold_scale_shift
-from paring.methods import graph_with_forms
-from paring.parametrize import describe, forms
+from paring.methods import unfolded_graph
 from paring.training import World
 from paring.training.input import Batch, Images, derived_seed
 from paring.training.loop import Clock
@@ -175,18 +174,7 @@ def graph_of(network: nn.Module, shape: tuple[int, int, int]) -> Graph:
     Raises:
         GraphError: if the network cannot be captured.
     """
-    return fold_scale_shift(unfolded_graph_of(network, shape))
-
-
-def unfolded_graph_of(network: nn.Module, shape: tuple[int, int, int]) -> Graph:
-    """As :func:`graph_of`, every batch norm a node of its own."""
-    if not isinstance(network, Rebuilt):
-        return graph_with_forms(network, shape)
-    graph, formed = network.as_graph(), describe(network)
-    for name, form in forms(network).items() if formed else ():
-        if name in formed:
-            graph.weights[name] = form
-    return graph
+    return fold_scale_shift(unfolded_graph(network, shape))
 
 
 def _nonzeros(network: nn.Module, name: str, size: int) -> int:

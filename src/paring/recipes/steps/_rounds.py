@@ -195,7 +195,7 @@ def drop_idle_weights(network: nn.Module, images: Tensor, seed: int, *, bits: in
             if slope is not None:
                 reach[name] |= slope.numpy(force=True) != 0
     network.train(was)
-    return apply_masks(network, reach, bits=bits)
+    return int(apply_masks(network, reach, bits=bits).removed)
 
 
 def _pruned(network: nn.Module) -> dict[str, tuple[Tensor, Pruned]]:

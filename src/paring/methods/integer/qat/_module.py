@@ -33,7 +33,7 @@ from paring.forms import Dense, Form, Integer
 from paring.graph import Graph, Node, QuantParams
 from paring.layers import TensorCodes, dequantize_codes, integer_weight
 from paring.methods.integer._plan import Plan, clamps
-from paring.methods.integer._quantize import Quantized
+from paring.methods.integer._report import Quantized
 from paring.methods.integer._weight_scales import largest_code
 from paring.methods.integer.qat._norms import FoldedNorm
 from paring.methods.integer.qat._scales import around_tables, scale_groups, trained_scale
