@@ -81,7 +81,8 @@ def prepare_qat(
         bits: width of the weights, 2 to 8, or by patterns.
         limit: so many images are looked at.
         scales: ``learned`` or ``held`` in training.
-        options: as for :func:`paring.quantize`, and ``norm_delay`` of :func:`paring.methods.integer.qat.quantization_aware`.
+        options: as for :func:`paring.quantize`, and ``norm_delay`` of
+            :func:`paring.methods.integer.qat.quantization_aware`.
 
     Returns:
         the module; :func:`paring.export` writes its integers.

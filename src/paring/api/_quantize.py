@@ -27,7 +27,7 @@ def quantize(
     *,
     bits: Any = 8,
     activations: Any = 8,
-    rounding: str | None = None,
+    rounding: Any = None,
     limit: int = CALIBRATION,
     classes: tuple[str, ...] = (),
     threads: int = 1,
