@@ -152,6 +152,13 @@ def test_quantize_of_vectors_graphs_and_few_bits():
     assert {form.params()["bits"] for name, form in four.graph.weights.items() if name.endswith("weight")} == {4}
 
 
+def test_an_iterator_is_read_once_from_its_beginning():
+    x = data()[0]
+    batches = [x[:16], x[16:32], x[32:]]
+    whole, once = paring.quantize(small(), x), paring.quantize(small(), iter(batches))
+    np.testing.assert_array_equal(whole(x), once(x))
+
+
 def test_quantized_after_pruning_keeps_the_zeros():
     net = small()
     paring.prune(net, keep=0.3)

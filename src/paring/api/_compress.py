@@ -62,7 +62,7 @@ def compress(
     wish = wish_of(net, options)
     sets: Any
     if (spec := _named(train)) and val is None:
-        asked = {"preparation": wish.preparation, "size": wish.size, "mean": wish.mean, "std": wish.std, "limit": limit}
+        asked = {**vars(wish), "limit": limit}
         sets, options["data_args"] = spec, {**asked, **options.get("data_args", {})}
     else:
         first = set_of(net, train, wish, split="train", limit=limit, classes=classes)

@@ -40,6 +40,8 @@ def vectors(x: Any, limit: int) -> torch.Tensor | None:
     """Inputs ``(N, F)`` as a tensor; None if ``x`` holds none."""
     if isinstance(x, str) or not (hasattr(x, "shape") or hasattr(x, "__iter__")) or getattr(x, "ndim", 2) != 2:
         return None
+    if not hasattr(x, "shape") and iter(x) is x:  # to look at its first batch would be to lose it
+        return None
     first: Any = x if hasattr(x, "shape") else next(iter(x), None)
     first = first[0] if isinstance(first, tuple | list) and first else first
     if getattr(first, "ndim", 0) != 2 or "float" not in str(first.dtype):  # 8 bits: a gray picture

@@ -30,30 +30,34 @@ class Wish:
         mean: per channel, in units of 0..1; also what images that come as floats were normalized with.
         std: likewise.
         size: height and width in pixels, or one number for both.
+        white: value that becomes 255 in pictures with samples of more than 8 bits; 0: 65535 of those with 16.
     """
 
     preparation: Preparation | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     size: int | tuple[int, int] | None = None
+    white: float = 0.0
 
     @classmethod
     def of(cls, options: dict[str, Any], own: Preparation | None = None) -> Wish:
-        """Take ``preparation``, ``mean``, ``std`` and ``size`` out of ``options``; ``own`` if there are none of them.
+        """Take the fields out of ``options``; ``own`` if there are none of them.
 
         Raises:
             ArgumentError: if a preparation comes with the others, or one of mean and std without the other.
         """
-        given = {name: options.pop(name, None) for name in ("preparation", "mean", "std", "size")}
+        given = {name: options.pop(name, None) for name in ("preparation", "mean", "std", "size", "white")}
         for name in ("mean", "std"):
             if given[name] is not None:
                 given[name] = tuple(float(v) for v in np.atleast_1d(given[name]))
-        others = [name for name in ("mean", "std", "size") if given[name] is not None]
+        others = [name for name in ("mean", "std", "size", "white") if given[name] is not None]
         if given["preparation"] is not None and others:
             raise ArgumentError("a preparation already fixes it", where=others[0], fix="Give one or the other")
         if (given["mean"] is None) != (given["std"] is None):
             raise ArgumentError("mean and std belong together", found=others[0], expected="both or neither")
-        return cls(**given) if any(v is not None for v in given.values()) else cls(own)
+        if all(value is None for value in given.values()):
+            return cls(own)
+        return cls(**{**given, "white": given["white"] or 0.0})
 
     @property
     def normal(self) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
@@ -68,7 +72,7 @@ class Wish:
             return {"size": None, "channels": None, "mean": None, "std": None, "white": 0.0}
         size = self.size if self.size is not None or shape is None else shape[:2]
         channels = shape[2] if shape is not None else None
-        return {"size": size, "channels": channels, "mean": self.mean, "std": self.std, "white": 0.0}
+        return {"size": size, "channels": channels, "mean": self.mean, "std": self.std, "white": self.white}
 
 
 def dataset(

@@ -46,7 +46,7 @@ def places(module: nn.Module) -> dict[str, Place]:
         held = dict(child.named_parameters(recurse=False))
         if parametrize.is_parametrized(child):
             for name, chain in child.parametrizations.items():  # type: ignore[union-attr,operator]
-                held[name] = chain.original
+                held[name] = chain.original if hasattr(chain, "original") else chain.original0  # weight norm has two
         order = [name for name in ("weight", "bias") if name in held] + sorted(set(held) - {"weight", "bias"})
         for name in order:
             plain = f"{path}.{name}" if path else name
