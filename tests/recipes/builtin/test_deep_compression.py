@@ -9,7 +9,7 @@ import paring
 from paring import container, recipes
 from paring.errors import ArgumentError, CheckpointError, TrainingError
 from paring.forms import Codebook, Dense, Sparse
-from paring.recipes.builtin._deep_compression_presets import PRESETS, preset
+from paring.recipes.builtin._deep_compression_presets import PRESETS
 from paring.record import Record
 from tests.recipes.small_problem import Small, options, pictures, sets
 
@@ -149,7 +149,7 @@ def test_another_data_set_is_refused_and_overwritten_on_demand(tmp_path):
     other = (pictures("train", 192, 7), sets()[1])
     with pytest.raises(ArgumentError, match="overwrite=True, --overwrite"):
         compress(tmp_path, other, **quick)
-    with pytest.raises(CheckpointError, match="data.train was"):
+    with pytest.raises(CheckpointError, match=r"data\.train was"):
         compress(tmp_path, other, resume=True, **quick)
     compress(tmp_path, other, overwrite=True, **quick)
 
@@ -170,7 +170,9 @@ def test_every_preset_makes_steps_for_its_network():
         network = create("lenet_300_100" if "300" in name else "lenet_5_caffe")
         train = pictures("train", 20, 0)
         train = replace(
-            train, images=np.zeros((20, 28, 28, 1), np.uint8), preparation=replace(train.preparation, height=28, width=28)
+            train,
+            images=np.zeros((20, 28, 28, 1), np.uint8),
+            preparation=replace(train.preparation, height=28, width=28),
         )
         images = Images(train)
         context = RecipeContext("net", network, outline(network, images.shape), images)
