@@ -8,8 +8,8 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 
 from paring import zoo  # noqa: E402
 from paring.capture import _trace  # noqa: E402
-from paring.cli.inputs import _networks  # noqa: E402
 from paring.container import _file  # noqa: E402
+from paring.networks import _build  # noqa: E402
 from paring.recipes import RECIPES  # noqa: E402
 from paring.recipes.run import _chain  # noqa: E402
 from tests.cli.test_recipes import hasty, trained  # noqa: E402, F401
@@ -37,7 +37,7 @@ def counts(monkeypatch):
 
         monkeypatch.setattr(owner, name, call)
 
-    counted(_networks, "_own", "builds")
+    counted(_build, "make", "builds")
     counted(_trace, "record", "traces")
     counted(torch.export, "export", "traces")
     counted(zoo, "load_weights", "checkpoints")
