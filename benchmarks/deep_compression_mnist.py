@@ -14,8 +14,8 @@ import sys
 from pathlib import Path
 
 from paring import container
-from paring.recipes import deep_compression
-from paring.recipes.builtin import default_preset
+from paring.recipes import compress
+from paring.recipes.builtin._deep_compression_presets import default_preset
 from paring.report._paper import coding_rows
 
 #: (bytes, test error) the paper reaches: 27 KB at 1.58 %, 44 KB at 0.74 %; and what this script must stay under.
@@ -86,17 +86,19 @@ def one(network, args):
     name = f"{network}-{preset or 'small'}-{args.seed}"
     folder = Path(args.run) if args.run else Path("out") / name
     command = shlex.join(["python", *sys.argv])
-    record = deep_compression(
+    record = compress(
         network,
         f"mnist:{args.data}",
         folder,
-        settings=preset,
+        "deep-compression",
+        preset=preset,
+        resume=True,
         seed=args.seed,
         threads=args.threads,
         hold_out=args.hold_out,
         commands=[command],
         log=lambda line: print(line, file=sys.stderr, flush=True),
-    )
+    ).record
     print(f"\n## {network}\n\n`{command}`, seed {args.seed}, {record.machine['processor']}, "
           f"{record.machine['threads']} threads, torch {record.machine['torch']}\n")  # fmt: skip
     stages(record)

@@ -121,8 +121,8 @@ def test_damaged_images_of_an_evaluation(paring, tiny, folder):
     ("words", "message"),
     [
         (["--until", "0"], "until: invalid setting; found 0; expected 1 or more."),
-        (["--keep", "0"], "keep: invalid setting; found 0; expected 1 or more."),
-        (["--log", "-1"], "log_every: setting cannot be; found -1; expected 0 up."),
+        (["--keep-checkpoints", "0"], "keep: invalid setting; found 0; expected 1 or more."),
+        (["--log", "-1"], "log_every: invalid setting; found -1; expected 0 or more."),
         (["--checkpoint", "-1"], "invalid time between checkpoints; found -1.0 s"),
         (["--checkpoint", "nan"], "invalid time between checkpoints; found nan s"),
         (["--compile", "inductr"], "unknown backend of torch.compile; found 'inductr'"),
@@ -208,10 +208,10 @@ def test_one_error_of_several_processes(paring, pare, idx_folder, tmp_path, monk
     monkeypatch.setenv("WORLD_SIZE", "2")
     for number in ("0", "1"):
         monkeypatch.setenv("RANK", number)
-        code, _, err = paring("compress", "lenet_5_caffe", "--data", f"mnist:{idx_folder}", "--out", "x.pare")
+        code, _, err = paring("sensitivity", "lenet_5_caffe", "--data", f"mnist:{idx_folder}", "--out", "x.json")
         assert code == 2
-        assert "paring compress: is the work of one process; found 2 processes" in err
-        assert err.startswith("error: process 1: " if number == "1" else "error: paring compress")
+        assert "paring sensitivity: is the work of one process; found 2 processes" in err
+        assert err.startswith("error: process 1: " if number == "1" else "error: paring sensitivity")
     assert slept == [_main._PATIENCE]
     diverging = ("train", "lenet_300_100", "--data", f"mnist:{idx_folder}", "--optimizer", "sgd", "--lr", 1e30)
     monkeypatch.delenv("WORLD_SIZE")  # in this one process; its own idea of its rank decides what is said

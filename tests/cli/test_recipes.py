@@ -69,7 +69,7 @@ def test_the_table_adds_up_to_the_file(paring, command, tmp_path):
 def test_a_network_without_weights_is_trained_first(paring, tiny, idx_folder, tmp_path):
     words = ["compress", f"{tiny}:tiny", "--data", f"mnist:{idx_folder}", "--threads", 1, "--effort", 0.1]
     out = tmp_path / "x.pare"
-    code, text, err = paring(*words, "--recipe", "slim", "-k", "70%", "-O", "score=l1", "--out", out, "--json")
+    code, text, err = paring(*words, "--recipe", "slim", "--macs", "70%", "-O", "score=l1", "--out", out, "--json")
     assert code == 0, err
     found = json.loads(text)
     assert [step["place"] for step in found["steps"]] == ["01-train", "02-cut", "03-tune"]
@@ -136,8 +136,10 @@ def test_interrupted_and_resumed_is_the_same_to_the_bit(paring, command, tmp_pat
     assert (tmp_path / "tiny.pare").read_bytes() == whole
     assert paring(*other, "--restart", "tune", "--epochs", 1)[0] == 0
     code, out, err = paring(*command[:-1], "--run", tmp_path / "again", "--resume")
-    assert (code, out) == (2, "")
-    assert "folder holds a run of another recipe" in err
+    assert (code, out) == (6, "")
+    assert "recipe was 'twn', is 'deep-compression'" in err
+    assert paring(*command, "int8", "--run", tmp_path / "again", "--overwrite")[0] == 0
+    assert not list((tmp_path / "again").glob("03-*"))
 
 
 def test_an_option_that_is_not_the_recipe_s_is_refused(paring, command, tmp_path):
@@ -149,14 +151,22 @@ def test_an_option_that_is_not_the_recipe_s_is_refused(paring, command, tmp_path
         (["int8", "-O", "speed=3"], "found '--option speed'"),
         (["int8", "-O", "rounding"], "cannot read an option"),
         (["int8", "--bits", 9], "invalid width of weights"),
-        (["twn", "-O", "factor=many"], "option has another type; found 'many'; expected float"),
+        (["twn", "-O", "factor=many"], "option factor: option has another type; found 'many'; expected a number"),
+        (["twn", "-O", "per_channel=1"], "option per_channel: option has another type"),
+        (["slim", "-O", "rounds=2.5"], "option rounds: option has another type; found '2.5'; expected a whole number"),
+        (["slim", "--keep", "50%"], "slim does not take this option; found '--keep'; expected --macs"),
+        (["deep-compression", "-O", "rounds=many"], "option rounds: option has another type"),
         (["twn", "--layers", "fc9"], "pattern matches no layer"),
         (["twn", "--epochs", 1], "no layer is left to work on"),
-        (["hashed", "-k", "4=25%", "-k", "10%"], "takes either an amount for all or one a pattern"),
-        (["q-cnn", "-c", "4=8"], "takes one amount for all layers"),
-        (["deep-compression", "--bits", 4], "deep-compression does not take this option; found '--bits'"),
+        (["hashed", "-k", "4=25%", "--layers", "4"], "layers are named twice"),
+        (["q-cnn", "-c", "4=8"], "option centroids: option has another type"),
+        (["deep-compression", "--bits", 4], "invalid width of shared values; found 4"),
         (["deep-compression", "--epochs", 0], "deep-compression does not take this option; found '--epochs'"),
-        (["deep-compression", "--device", "cuda"], "deep-compression does not take this option; found '--device'"),
+        (["deep-compression", "--device", "toaster"], "no such device here; found toaster"),
+        (["int8", "--precision", "fp8"], "unknown precision"),
+        (["int8", "--workers", "-1"], "invalid number of processes"),
+        (["int8", "--workers", "0"], "plain pixels cannot be streamed"),
+        (["int8", "--resume", "--overwrite"], "resumed or overwritten"),
         (["int8", "--device", "toaster"], "no such device here; found toaster"),
         (["xnor"], "no such recipe"),
     ]:
@@ -167,17 +177,12 @@ def test_an_option_that_is_not_the_recipe_s_is_refused(paring, command, tmp_path
         assert not list(tmp_path.glob("*.run"))
 
 
-def test_the_help_names_every_recipe_and_what_it_does():
-    from paring.cli import _app as _main
-    from paring.cli.commands import compress
-    from paring.cli.options import _recipe as _recipe_options
+def test_the_help_names_every_recipe_and_what_it_does(paring):
     from paring.recipes import RECIPES
 
-    told = dict(_recipe_options.RECIPES)
-    assert told.pop("deep-compression")
-    assert told == {name: recipe.about for name, recipe in RECIPES.items()}
-    for name, about in _recipe_options.RECIPES.items():
-        assert re.search(rf"^    {name} +{re.escape(about)}$", compress.compress.__doc__, re.MULTILINE), name
-    shown = next(c.help for c in _main.app.registered_commands if c.name == "compress")
-    assert "\ntwn               ternary weights\n" in shown
-    assert all(len(line) < 80 for line in shown.split("\b")[1].split("\n\n")[0].splitlines())
+    code, out, _ = paring("compress", "--help")
+    assert code == 0
+    for name, recipe in RECIPES.items():
+        assert re.search(rf"^ {name} +{re.escape(recipe.about)} *$", out, re.MULTILINE), name
+    assert 'slim: exclude=[] score="taylor" rounds=1' in out
+    assert all(len(line) <= 80 for line in out.splitlines())

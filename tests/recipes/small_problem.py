@@ -6,7 +6,6 @@ from torch import nn
 
 from paring.data import Dataset
 from paring.image import Preparation
-from paring.recipes import Phase, Settings
 
 
 def pictures(split, count, seed):
@@ -35,19 +34,17 @@ class Small(nn.Module):
         return self.fc2(torch.relu(self.fc1(x.flatten(1))))
 
 
-def settings(**changes):
-    phase = Phase(epochs=3, lr=5e-3, batch=16, augment="light")
-    base = Settings(
-        train=phase,
-        prune=Phase(epochs=3, lr=5e-3, schedule="constant", batch=16, distill=0.5),
-        retrain=Phase(epochs=2, lr=5e-3, batch=16, optimizer="sgd"),
-        tune=Phase(epochs=2, lr=1e-3, batch=16),
-        keep=0.2,
-        keep_layers={"conv1": 0.5},
-        rounds=7,
-        centroids=4,
-        centroid_layers={"*.bias": 3},
-        bits=16,
-        drop_idle=True,
-    )
-    return base.changed(**changes)
+def options(**changes):
+    """Those of a short deep compression."""
+    common = {"lr": 5e-3, "batch": 16}
+    base = {
+        "train": {**common, "epochs": 3, "augment": "light"},
+        "prune": {**common, "epochs": 3, "schedule": "constant", "augment": "none"},
+        "retrain": {**common, "epochs": 2, "optimizer": "sgd", "hard_weight": 1.0, "augment": "none"},
+        "tune": {**common, "epochs": 2, "lr": 1e-3, "hard_weight": 1.0, "augment": "none"},
+        "preset": "quick",
+        "keep": {"*": 0.2, "conv1": 0.5},
+        "rounds": 7,
+        "centroids": {"*": 4, "*.bias": 3},
+    }
+    return base | changes

@@ -7,11 +7,9 @@ from torch import nn
 
 import paring
 from paring.errors import GraphError
-from paring.parametrize import rebuild, refresh
-from paring.recipes import deep_compression
+from paring.recipes import compress
 from paring.report import gather
-from paring.training.loop import load_checkpoint
-from tests.recipes.small_problem import sets, settings
+from tests.recipes.small_problem import options, sets
 
 
 class Normed(nn.Module):
@@ -29,20 +27,10 @@ class Normed(nn.Module):
         return self.fc(x.flatten(1))
 
 
-def restored(path):
-    """The network of a finished stage, in eval mode."""
-    tensors, words = load_checkpoint(path)
-    network = Normed()
-    rebuild(network, words["forms"])
-    network.load_state_dict({name.removeprefix("network."): tensor for name, tensor in tensors.items()})
-    refresh(network)
-    return network.eval()
-
-
 def test_the_file_answers_as_the_trained_network_with_its_running_statistics(tmp_path):
-    small = settings(centroid_layers={})
-    record = deep_compression(Normed, sets(), tmp_path / "run", settings=small, output=tmp_path / "n.pare", log=str)
-    trained = restored(tmp_path / "run" / "5-tune.safetensors")
+    small = {"output": tmp_path / "n.pare", "log": str, **options(centroids=4)}
+    done = compress(Normed, sets(), tmp_path / "run", "deep-compression", **small)
+    record, trained = done.record, done.network
     assert abs(trained.bn1.running_mean).max() > 0.01  # not those of a fresh network
     test = sets()[1]
     with torch.no_grad():
@@ -56,13 +44,11 @@ def test_the_file_answers_as_the_trained_network_with_its_running_statistics(tmp
 
 def test_what_no_file_can_hold_is_refused_before_anything_is_trained(tmp_path):
     said = []
+
+    def network():
+        return nn.Sequential(nn.Flatten(), nn.Linear(144, 3), nn.LogSoftmax(1))
+
     with pytest.raises(GraphError, match="log_softmax"):
-        deep_compression(
-            lambda: nn.Sequential(nn.Flatten(), nn.Linear(144, 3), nn.LogSoftmax(1)),
-            sets(),
-            tmp_path / "run",
-            settings=settings(keep_layers={}),
-            log=said.append,
-        )
+        compress(network, sets(), tmp_path / "run", "deep-compression", log=said.append)
     assert not said
     assert not (tmp_path / "run").exists()

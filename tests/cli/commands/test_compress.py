@@ -80,7 +80,7 @@ def test_a_checkpoint_is_compressed_without_training_it_anew(paring, command, ti
     assert code == 0, err
     assert json.loads(out)["error_before"] == pytest.approx(error)
     stages = json.loads((tmp_path / "tiny.run" / "record.json").read_text())["stages"]
-    assert stages[0]["epochs"] == 0
+    assert (stages[0]["name"], stages[0]["epochs"]) == ("float", 0)
     with np.load(tmp_path / "tiny.run" / "baseline.npz") as arrays:
         from safetensors.torch import load_file
 
@@ -148,17 +148,16 @@ def test_mistakes_are_found_before_anything_is_trained(paring, command, tmp_path
     def never(*arguments, **options):
         raise AssertionError("training began")
 
-    monkeypatch.setattr("paring.training.fit", never)
-    monkeypatch.setattr("paring.recipes._job.fit", never)
+    monkeypatch.setattr("paring.training.loop._run.fit", never)
     net, data = command[1], command[3]
     for words, code, message in [
-        (["--keep", "120%"], 2, "120%"),
-        (["--keep", "4=120%"], 2, "4=120%"),
+        (["--keep", "120%"], 2, "invalid share of weights to keep; found 1.2"),
+        (["--keep", "4=120%"], 2, "4: invalid share of weights to keep; found 1.2"),
         (["--keep", "fc9=8%"], 2, "pattern matches no layer; found 'fc9'"),
-        (["--centroids", "0"], 2, "invalid number of centroids"),
-        (["--centroids", "4=0"], 2, "invalid number of centroids"),
+        (["--centroids", "-1"], 2, "invalid number of centroids"),
+        (["--centroids", "4=0"], 2, "4: invalid number of centroids"),
         (["--centroids", "conv*=9"], 2, "pattern matches no layer; found 'conv*'"),
-        (["--centroids", "many"], 2, "cannot read a number of centroids"),
+        (["--centroids", "many"], 2, "--centroids: cannot read an amount; found 'many'"),
         (["--preset", "tiniest"], 2, "no such preset"),
         (["--recipe", "xnor"], 2, "no such recipe"),
         (["--coding", "zip"], 2, "no such coding"),
@@ -168,7 +167,7 @@ def test_mistakes_are_found_before_anything_is_trained(paring, command, tmp_path
         (["--report", tmp_path / "no" / "x.html"], 7, "no: folder does not exist"),
         (["--data", f"mnist:{tmp_path}/none"], 3, "none: folder does not exist"),
         (["--weights", tmp_path / "none.pt"], 6, "checkpoint does not exist"),
-        (["--restart", "polish"], 2, "no such stage"),
+        (["--restart", "polish"], 2, "no such step"),
         (["--threads", "0"], 2, "invalid number of threads"),
     ]:
         found, out, err = paring(*command, *words)

@@ -8,9 +8,7 @@ pytest.importorskip("safetensors", reason="safetensors is not installed")
 
 def test_the_demo_on_a_small_set(paring, idx_folder, tmp_path, monkeypatch):
     """The demo itself, with a few synthetic digits in place of the 5,000 real ones, and a tenth of the epochs."""
-    from paring.recipes.builtin import preset
-
-    monkeypatch.setattr("paring.cli.commands.demo.PRESET", preset("quick").scaled(0.1))
+    monkeypatch.setattr("paring.cli.commands.demo.EFFORT", 0.1)
     monkeypatch.setattr("paring.cli.commands.demo.DATA", f"mnist:{idx_folder}")
     out_folder = tmp_path / "demo"
     code, out, err = paring("demo", "--out", out_folder, "--threads", 1, "--json")
@@ -26,7 +24,7 @@ def test_the_demo_on_a_small_set(paring, idx_folder, tmp_path, monkeypatch):
 
     code, out, err = paring("demo", "--out", out_folder, "--threads", 1)
     assert code == 0, err
-    assert "train: done before" in err
+    assert "01-train: done before" in err
     assert (out_folder / "lenet.pare").read_bytes() == first
     code, out, err = paring("demo", "--out", out_folder, "--threads", 1, "--seed", 5)
     assert code == 0, err

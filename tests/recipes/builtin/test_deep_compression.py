@@ -1,8 +1,5 @@
 import json
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,22 +9,24 @@ import paring
 from paring import container, recipes
 from paring.errors import ArgumentError, CheckpointError, TrainingError
 from paring.forms import Codebook, Dense, Sparse
+from paring.recipes.builtin._deep_compression_presets import PRESETS
 from paring.record import Record
-from tests.recipes.small_problem import Small, pictures, sets, settings
+from tests.recipes.small_problem import Small, options, pictures, sets
+
+STEPS = ["train", "prune", "drop-idle", "retrain", "share", "tune"]
 
 
-def compress(folder, data=None, **changes):
-    given = {name: changes.pop(name) for name in list(changes) if name in ("until", "restart", "seed", "coding", "log")}
-    given.setdefault("log", lambda line: None)
-    return recipes.deep_compression(
-        Small, data or sets(), folder, settings=settings(**changes), progress=False, threads=1, **given
-    )
+def compress(folder, data=None, network=Small, **changes):
+    ours = ("restart", "seed", "coding", "log", "resume", "overwrite", "training")
+    given = {name: changes.pop(name) for name in list(changes) if name in ours}
+    given = {"log": lambda line: None, "progress": False, "threads": 1, **given}
+    return recipes.compress(network, data or sets(), folder, "deep-compression", **given, **options(**changes))
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
-    return folder, compress(folder)
+    return folder, compress(folder).record
 
 
 def test_the_file_answers_as_the_record_says(finished):
@@ -52,9 +51,13 @@ def test_targets_are_met_and_the_record_adds_up(finished):
     assert {layer.name: layer.kept for layer in record.layers} == kept
     rows = {row.name: row.size for row in container.inspect(folder / record.file).rows}
     assert {layer.name: layer.bytes for layer in record.layers} == {name: rows[name] for name in weights}
+    paper = {row.name: row.size for row in container.inspect(folder / "Small.paper.pare").rows}
+    assert {layer.name: layer.paper_bytes for layer in record.layers} == {name: paper[name] for name in weights}
+    assert record.paper_bytes == (folder / "Small.paper.pare").stat().st_size
     assert record.float_bytes == 4 * sum(layer.weights for layer in record.layers)
-    assert [stage.name for stage in record.stages] == list(recipes.STAGES)
+    assert [stage.name for stage in record.stages] == STEPS
     assert record.stages[-1].nonzeros == sum(kept[n] for n in kept if "bias" not in n)
+    assert (record.recipe, record.preset) == ("deep-compression", "quick")
     assert Record.load(folder) == record
 
 
@@ -70,65 +73,40 @@ def test_the_baseline_is_the_float_network(finished):
     assert np.mean(net(images).argmax(1).numpy() != test.labels) == pytest.approx(record.baseline_error)
 
 
-def test_a_second_call_does_nothing_again(finished):
-    folder, record = finished
-    before = (folder / record.file).read_bytes()
-    lines = []
-    again = compress(folder, log=lines.append)
-    assert [line for line in lines if "done before" in line] == lines[: len(recipes.STAGES)]
-    assert (folder / record.file).read_bytes() == before
-    assert again.stages == record.stages
-
-
 def test_same_seed_same_file_other_seed_other_file(finished, tmp_path):
     folder, record = finished
-    assert (tmp_path / compress(tmp_path / "a").file).name == record.file
-    same, other = (tmp_path / "a" / record.file).read_bytes(), compress(tmp_path / "b", seed=1)
-    assert same == (folder / record.file).read_bytes()
-    assert same != (tmp_path / "b" / other.file).read_bytes()
+    before, lines = (folder / record.file).read_bytes(), []
+    assert compress(folder, resume=True, log=lines.append).record.stages == record.stages
+    assert sum("done before" in line for line in lines) == len(STEPS)
+    assert (folder / record.file).read_bytes() == before
+    compress(tmp_path / "a")
+    compress(tmp_path / "b", seed=1)
+    assert (tmp_path / "a" / record.file).read_bytes() == before
+    assert (tmp_path / "b" / record.file).read_bytes() != before
 
 
 def test_plain_pruning_and_plain_sharing(tmp_path):
-    pruned = compress(tmp_path / "p", centroids=0, centroid_layers={}, bits=32, drop_idle=False)
+    pruned = compress(tmp_path / "p", centroids=0, bits=32, drop_idle=False).record
     forms = container.read(tmp_path / "p" / pruned.file).graph.weights
     assert isinstance(forms["fc1.weight"], Sparse)
     assert isinstance(forms["fc1.bias"], Dense)
     assert pruned.layers[0].kept == 27
     assert [stage.name for stage in pruned.stages] == ["train", "prune", "retrain"]
-    shared = compress(tmp_path / "s", keep=1.0, keep_layers={}, centroid_layers={}, bits=32)
+    shared = compress(tmp_path / "s", keep=1.0, centroids=4, bits=32).record
     forms = container.read(tmp_path / "s" / shared.file).graph.weights
     assert isinstance(forms["fc1.weight"], Codebook)
+    assert isinstance(forms["fc1.bias"], Dense)
     assert forms["fc1.weight"].nonzeros == 3000
     assert [stage.name for stage in shared.stages] == ["train", "share", "tune"]
 
 
-def test_until_and_restart(tmp_path):
-    record = compress(tmp_path, until="prune")
-    assert record.file_bytes is None
-    assert sorted(p.name for p in tmp_path.glob("*.safetensors")) == ["1-train.safetensors", "2-prune.safetensors"]
+def test_a_later_step_is_done_again_otherwise(tmp_path):
     first = compress(tmp_path)
-    with pytest.raises(CheckpointError, match=r"4-share.*centroids was 4, is 2.*restart from 'share'"):
-        compress(tmp_path, centroids=2)
-    second = compress(tmp_path, centroids=2, restart="share")
-    assert second.stages[:3] == first.stages[:3]
-    assert {layer.centroids for layer in second.layers if "weight" in layer.name} == {2}
-
-
-def test_a_checkpoint_of_other_data_or_another_network_is_refused(tmp_path):
-    compress(tmp_path, until="train")
-    with pytest.raises(CheckpointError, match="data was"):
-        compress(tmp_path, data=(pictures("train", 192, 7), sets()[1]))
-    with pytest.raises(CheckpointError, match="seed was 0, is 5"):
-        compress(tmp_path, seed=5)
-
-    class Other(Small):
-        def __init__(self):
-            super().__init__()
-            self.fc1 = torch.nn.Linear(150, 21)
-            self.fc2 = torch.nn.Linear(21, 3)
-
-    with pytest.raises(CheckpointError, match=r"fc1\.bias was \[20\], is \[21\]"):
-        recipes.deep_compression(Other, sets(), tmp_path, settings=settings(), threads=1, log=lambda line: None)
+    with pytest.raises(CheckpointError, match=r"steps.05-share.layers.\* was 4, is 2"):
+        compress(tmp_path, centroids={"*": 2}, resume=True)
+    second = compress(tmp_path, centroids={"*": 2}, restart="share")
+    assert second.record.stages[:4] == first.record.stages[:4]
+    assert {layer.centroids for layer in second.record.layers if "weight" in layer.name} == {2}
 
 
 @pytest.mark.parametrize(
@@ -136,19 +114,24 @@ def test_a_checkpoint_of_other_data_or_another_network_is_refused(tmp_path):
     [
         ({"keep": 1.2}, "1.2"),
         ({"keep": 0.0}, "above 0"),
-        ({"keep_layers": {"conv1": -0.1}}, "conv1"),
-        ({"keep_layers": {"conv7": 0.1}}, "conv1"),
+        ({"keep": {"conv1": -0.1}}, "conv1"),
+        ({"keep": {"conv7": 0.1}}, "conv1"),
+        ({"keep": "many"}, "option keep: option has another type; found 'many'; expected a number or patterns"),
         ({"centroids": -1}, "centroids"),
-        ({"centroid_layers": {"fc1": 0}}, "fc1"),
-        ({"centroid_layers": {"fx1": 4}}, "fc1"),
+        ({"centroids": 2.5}, "option centroids: option has another type"),
+        ({"centroids": {"fc1": 0}}, "fc1"),
+        ({"centroids": {"fx1": 4}}, "fc1"),
         ({"rounds": 0}, "rounds"),
-        ({"until": "sleep"}, "tune"),
+        ({"preset": "small-lenet5"}, "small-lenet-5"),
+        ({"prune": {"rat": 1}}, "unknown setting; found 'rat'; expected .*lr"),
+        ({"restart": "sleep"}, "tune"),
+        ({"keeps": 0.5}, "Did you mean keep"),
     ],
 )
-def test_targets_that_cannot_be_are_refused_before_training(change, words, tmp_path):
+def test_what_cannot_be_is_refused_before_training(change, words, tmp_path):
     with pytest.raises(ArgumentError, match=words):
         compress(tmp_path / "run", **change)
-    assert not list(tmp_path.rglob("*.safetensors"))
+    assert not (tmp_path / "run").exists()
 
 
 def test_network_and_data_that_do_not_fit(tmp_path):
@@ -157,110 +140,42 @@ def test_network_and_data_that_do_not_fit(tmp_path):
     with pytest.raises(ArgumentError, match="classes"):
         compress(tmp_path, data=tuple(wrong))
     with pytest.raises(ArgumentError, match="cannot take these images"):
-        recipes.deep_compression("lenet_300_100", sets(), tmp_path, settings="quick")
+        recipes.compress("lenet_300_100", sets(), tmp_path, "deep-compression", preset="quick")
 
 
-def test_divergence_keeps_the_last_checkpoint(tmp_path):
-    compress(tmp_path, until="train")
-    good = (tmp_path / "1-train.safetensors").read_bytes()
-    with pytest.raises(TrainingError, match="prune, epoch"):
-        compress(tmp_path, prune={"optimizer": "sgd", "lr": 1e30})
-    assert (tmp_path / "1-train.safetensors").read_bytes() == good
+def test_another_data_set_is_refused_and_overwritten_on_demand(tmp_path):
+    quick = {"keep": 1.0, "centroids": 0, "train": {"epochs": 1, "batch": 16}}
+    compress(tmp_path, **quick)
+    other = (pictures("train", 192, 7), sets()[1])
+    with pytest.raises(ArgumentError, match="overwrite=True, --overwrite"):
+        compress(tmp_path, other, **quick)
+    with pytest.raises(CheckpointError, match=r"data\.train was"):
+        compress(tmp_path, other, resume=True, **quick)
+    compress(tmp_path, other, overwrite=True, **quick)
 
 
-def test_targets_as_users_write_them():
-    assert recipes.keep_targets(["8%", "fc1=2.5%", "conv*=0.3"]) == (0.08, {"fc1": 0.025, "conv*": 0.3})
-    assert recipes.centroid_targets(["conv*=256", "32"]) == (32, {"conv*": 256})
-    for words in (["120%"], ["fc1=-1"], ["fc1=many"], ["fc1="]):
-        with pytest.raises(ArgumentError):
-            recipes.keep_targets(words)
-    for words in (["0"], ["fc1=3.5"], ["fc1=x"]):
-        with pytest.raises(ArgumentError):
-            recipes.centroid_targets(words)
-    with pytest.raises(ArgumentError, match="small-lenet-5"):
-        recipes.preset("small-lenet5")
-    with pytest.raises(ArgumentError, match="lr"):
-        recipes.preset("quick").changed(train={"rat": 1})
+def test_divergence_is_told_with_the_step(tmp_path):
+    with pytest.raises(TrainingError, match="02-prune, "):
+        compress(tmp_path, prune={"optimizer": "sgd", "lr": 1e30, "epochs": 1, "batch": 16})
+    assert list((tmp_path / "01-train").glob("step-*.safetensors"))
 
 
-def test_presets_survive_json():
-    for settings_ in recipes.PRESETS.values():
-        json.dumps(settings_.to_json(), allow_nan=False)
+def test_every_preset_makes_steps_for_its_network():
+    from paring.capture import outline
+    from paring.recipes import RecipeContext
+    from paring.training.input import Images
+    from paring.zoo import create
 
-
-# A parent that forks children without importing torch again; each child runs the recipe and may be killed.
-_KILLED = """
-import os, random, signal, sys
-from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-from test_deep_compression import compress
-import torch
-torch.set_num_threads(1)
-folder, way = Path(sys.argv[2]), sys.argv[3]
-compress(folder.with_name("warm"))  # torch loads much of itself at the first step; once is enough
-
-def child():
-    import paring.training._checkpoint as checkpoint
-    from paring.recipes import _folder
-    replace, saves = os.replace, 0
-    def counted(a, b):
-        nonlocal saves
-        saves += 1
-        if way == "between" and saves == 3 + kills % 3:
-            os.kill(os.getpid(), signal.SIGKILL)      # written, not yet in place
-        replace(a, b)
-        if way == "after" and saves == 3 + kills % 3:
-            os.kill(os.getpid(), signal.SIGKILL)
-    if way in ("between", "after"):
-        os.replace = counted
-    from tests.recipes.small_problem import Small, sets, settings
-    from paring.recipes import deep_compression
-    deep_compression(Small, sets(), folder, settings=settings(), threads=1, progress=False, say=lambda line: None,
-                     checkpoint_steps=5, checkpoint_seconds=0)
-    os._exit(0)
-
-kills, stages, clock = 0, set(), random.Random(0)
-while True:
-    clock.random()
-    pid = os.fork()
-    if pid == 0:
-        if way == "any time":  # of processor time, so that a busy machine changes nothing; SIGPROF ends the process
-            signal.setitimer(signal.ITIMER_PROF, clock.uniform(0.02, 0.1) + 0.004 * kills)
-        try:
-            child()
-        finally:
-            os._exit(1)
-    status = os.waitpid(pid, 0)[1]
-    if os.WIFEXITED(status):
-        assert os.WEXITSTATUS(status) == 0
-        break
-    kills += 1
-    done = len(list(folder.glob("?-*.safetensors")))
-    stages.add(("train", "prune", "retrain", "share", "tune", "write")[done])
-    assert kills < 300, stages  # it gets there; on a busy machine the same work takes more processor time
-print(kills, *sorted(stages))
-"""
-
-
-@pytest.mark.parametrize("way", ["after", "between", "any time"])
-def test_killed_over_and_over_the_file_is_the_same(finished, tmp_path, way):
-    folder, record = finished
-    here = str(Path(__file__).parent)
-    done = subprocess.run(
-        [sys.executable, "-c", _KILLED, here, str(tmp_path), way], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    kills, *stages = done.stdout.split()
-    assert int(kills) >= 3
-    if way == "after":
-        assert {"train", "prune", "tune"} <= set(stages)
-    assert (tmp_path / record.file).read_bytes() == (folder / record.file).read_bytes()
-    for name in [f"{i + 1}-{stage}.safetensors" for i, stage in enumerate(recipes.STAGES)]:
-        ours, theirs = (paring_tensors(path / name) for path in (tmp_path, folder))
-        assert ours == theirs, name
-
-
-def paring_tensors(path):
-    from paring.training.loop import load_checkpoint
-
-    return {name: tensor.numpy().tobytes() for name, tensor in load_checkpoint(path)[0].items()}
+    for name in PRESETS:
+        network = create("lenet_300_100" if "300" in name else "lenet_5_caffe")
+        train = pictures("train", 20, 0)
+        train = replace(
+            train,
+            images=np.zeros((20, 28, 28, 1), np.uint8),
+            preparation=replace(train.preparation, height=28, width=28),
+        )
+        images = Images(train)
+        context = RecipeContext("net", network, outline(network, images.shape), images)
+        made = recipes.find("deep-compression").steps(context, {"preset": name})
+        assert [step.name for step in made if step.name != "drop-idle"] == [n for n in STEPS if n != "drop-idle"]
+        json.dumps([dict(step.options) for step in made], allow_nan=False)

@@ -11,12 +11,14 @@ import pytest
 import torch
 
 from paring import container, recipes, runtime, zoo
+from paring.capture import outline
 from paring.errors import ArgumentError, CheckpointError
 from paring.image import Preparation
 from paring.recipes import RECIPES, steps
 from paring.recipes.run import RecipeContext
 from paring.record import Record
 from paring.report import gather
+from paring.training.input import Images
 from tests import PYTHONPATH
 from tests.recipes.run.problem import Net, run, sets, steps_of_all_kinds, trained
 from tests.recipes.small_problem import pictures
@@ -31,6 +33,9 @@ FORMS = {
     "bwn": "integer",
     "inq": "codebook",
 }
+
+
+SHORT = {"keep": 0.6, "centroids": 8, **{name: {"epochs": 1, "batch": 16} for name in ("prune", "retrain", "tune")}}
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +54,8 @@ def same_graph(a, b):
 @pytest.mark.parametrize("name", list(RECIPES))
 def test_every_recipe_ends_in_a_file_that_does_what_the_network_does(name, net, tmp_path):
     before, said = {n: t.clone() for n, t in net.state_dict().items()}, []
-    options = {"epochs": 1} if RECIPES[name].options.get("epochs") else {}
+    options = {"epochs": 1} if "epochs" in RECIPES[name].options and RECIPES[name].options["epochs"].default else {}
+    options |= SHORT if name == "deep-compression" else {}
     done = run(tmp_path, name, net, log=said.append, **options)
     assert all(torch.equal(t, before[n]) for n, t in net.state_dict().items())
 
@@ -86,7 +92,7 @@ def test_every_recipe_ends_in_a_file_that_does_what_the_network_does(name, net, 
 
 def test_what_the_recipes_come_to(net, tmp_path):
     """Sizes that follow from arithmetic, not from the code under test."""
-    slim = run(tmp_path / "a", "slim", net, keep=0.6, epochs=0)
+    slim = run(tmp_path / "a", "slim", net, macs=0.6, epochs=0)
     whole = 8 * 9 * 144 + 16 * 72 * 100 + 24 * 400 + 72
     assert slim.steps[0].macs == whole
     assert slim.steps[1].macs <= 0.6 * whole
@@ -97,7 +103,7 @@ def test_what_the_recipes_come_to(net, tmp_path):
             binary.graph.weights[f"{layer}.layer.weight"].dense(), np.where(weight >= 0, 1, -1)
         )
     assert binary.graph.weights["conv1.weight"].kind == binary.graph.weights["fc2.weight"].kind == "dense"
-    hashed = run(tmp_path / "c", "hashed", net, layers={"fc1": 0.1}, epochs=0)
+    hashed = run(tmp_path / "c", "hashed", net, keep={"fc1": 0.1}, epochs=0)
     assert len(np.unique(np.abs(hashed.graph.weights["fc1.weight"].dense()))) <= 960
     four = run(tmp_path / "d", "int8", net, bits=4)
     assert {n: f.bits for n, f in four.graph.weights.items() if f.kind == "integer"} == {
@@ -141,7 +147,7 @@ def test_slim_takes_branches_first_and_counts_them_towards_the_macs(tmp_path):
     block = zoo.create("resnet20", num_classes=3)
     gray, colors = sets(), Preparation(12, 12, 3, (0.5,) * 3, (0.5,) * 3)
     color = [replace(one, images=np.repeat(one.images, 3, -1), preparation=colors) for one in gray]
-    done = run(tmp_path, "slim", block, color, branches=2, keep=0.6, epochs=1, optimizer="sgd", calibrate=32)
+    done = run(tmp_path, "slim", block, color, branches=2, macs=0.6, epochs=1, optimizer="sgd", calibrate=32)
     assert [stage.name for stage in done.record.stages] == ["float", "prune-branches", "prune-channels", "tune"]
     additions = [node for node in done.graph.nodes if node.op == "add"]
     assert len(additions) == 7
@@ -166,7 +172,10 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(tmp_path):
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path, net):
-    first = run(tmp_path, "bwn", net, epochs=1)
+    other_run = run(tmp_path, "twn", net, epochs=1)
+    first = run(tmp_path, "bwn", net, epochs=1, overwrite=True)
+    assert first.record.file_bytes != other_run.record.file_bytes
+    assert sorted(path.name for path in tmp_path.glob("0*")) == ["03-tune"]
     with pytest.raises(ArgumentError, match="folder holds an earlier run"):
         run(tmp_path, "bwn", net, epochs=1)
 
@@ -176,7 +185,7 @@ def test_a_folder_of_something_else_is_refused(tmp_path, net):
 
     refused(r"steps\.03-tune\.epochs was 1, is 2", epochs=2)
     refused("seed was 0, is 1", seed=1)
-    refused("steps.02-ternarize was None", "twn")
+    refused("recipe was 'bwn', is 'twn'", "twn")
     refused("data.train was", data=(pictures("train", 96, 5), sets()[1]))
     other = trained()
     other.fc2.bias.data[0] += 1
@@ -231,7 +240,7 @@ def test_mistakes_are_found_before_anything_is_done(tmp_path, net):
     refused("recipe int8 does not take this option; found speed; expected bits, layers, calibrate", "int8", speed=3)
     refused("pattern matches no layer; found 'fc9'; expected fc", "twn", layers=["fc9"])
     refused("invalid width of weights; found 9", "int8", bits=9)
-    refused("invalid share of MACs to keep", "slim", keep=0)
+    refused("invalid share of MACs to keep", "slim", macs=0)
     refused("invalid width of activations; found 1", "int8", activations=1)
     refused("number of rounds", "slim", rounds=0)
     refused("rounds go with a share of MACs; found rounds=2 and layers", "slim", rounds=2, layers="conv*")
@@ -241,6 +250,11 @@ def test_mistakes_are_found_before_anything_is_done(tmp_path, net):
     refused("invalid effort", "int8", effort=0)
     refused("takes no options", steps_of_all_kinds(), bits=3)
     refused("not a list of steps", ["tune"])
+    refused("option bits: option has another type; found 'four'; expected a whole number", "int8", bits="four")
+    refused("option factor: option has another type; found True; expected a number", "twn", factor=True)
+    refused("option layers: option has another type", "twn", layers=[3])
+    refused("unknown precision", "int8", precision="fp8")
+    refused("resumed or overwritten", "int8", resume=True, overwrite=True)
     with pytest.raises(ArgumentError, match="epochs: invalid setting; found 0"):
         steps.tune(epochs=0)
     with pytest.raises(ArgumentError, match="unknown setting"):
@@ -250,7 +264,7 @@ def test_mistakes_are_found_before_anything_is_done(tmp_path, net):
 def test_the_page_names_every_recipe_and_its_code_runs(tmp_path, net):
     page = (HERE.parents[2] / "docs" / "recipes" / "README.md").read_text()
     rows = re.findall(r"^\| \[?`([a-z0-9-]+)`", page, re.MULTILINE)
-    assert rows == ["deep-compression", *RECIPES]
+    assert sorted(rows) == sorted(RECIPES)
     blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     names = {}
     exec(next(block for block in blocks if "_noisy" in block), names)
@@ -268,14 +282,21 @@ def test_the_page_names_every_recipe_and_its_code_runs(tmp_path, net):
 
 def test_the_ends_are_spared_where_that_makes_sense():
     """A convolution that comes first and the last layer; a fully connected first layer holds most of the weights."""
-    subject = RecipeContext(Net(), sets()[0])
+
+    def looked_at(network):
+        images = Images(sets()[0])
+        return RecipeContext("net", network, outline(network, images.shape), images)
+
+    subject = looked_at(Net())
     assert subject.layers == ["conv1", "conv2", "fc1", "fc2"]
     assert subject.macs == 8 * 9 * 144 + 16 * 72 * 100 + 24 * 400 + 72
     assert list(subject.targets(None, 1, exclude_ends=True)) == ["conv2", "fc1"]
     assert subject.targets("fc*", 1, exclude_ends=True) == {"fc*": 1}
     flat = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(144, 20), torch.nn.ReLU(), torch.nn.Linear(20, 3))
-    assert list(RecipeContext(flat, sets()[0]).targets(None, 1, exclude_ends=True)) == ["1"]
+    assert list(looked_at(flat).targets(None, 1, exclude_ends=True)) == ["1"]
     single = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(144, 3))
     with pytest.raises(ArgumentError, match="no layer is left to work on"):
-        RecipeContext(single, sets()[0]).targets(None, 1, exclude_ends=True)
-    assert recipes.recipe("twn").options["factor"] == 0.75
+        looked_at(single).targets(None, 1, exclude_ends=True)
+    assert recipes.find("twn").options["factor"].default == 0.75
+    assert subject.convolutional
+    assert not looked_at(flat).convolutional

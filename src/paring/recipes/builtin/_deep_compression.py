@@ -73,6 +73,8 @@ def deep_compression(
     overall = layers.pop(ALL)
     if chosen["rounds"] < 1:
         raise ArgumentError("invalid number of pruning rounds", found=chosen["rounds"], expected="1 or more")
+    if chosen["bits"] not in (16, 32):
+        raise ArgumentError("invalid width of shared values", found=chosen["bits"], expected="32 or 16 bits")
     layout = {"channels_last": True} if context.convolutional else {}
     phases = {"train": train, "prune": prune, "retrain": retrain, "tune": tune}
     how = {name: {**layout, **chosen[name], **(changes or {})} for name, changes in phases.items()}

@@ -3,14 +3,9 @@ import torch
 from torch import nn
 
 from paring import methods
-from paring.recipes import Phase, Settings
-from paring.recipes._folder import write_arrays
-from paring.recipes.steps._pruner import Pruner, drop_idle
-
-
-def settings(**changes):
-    phase = Phase(epochs=1)
-    return Settings(train=phase, prune=phase, retrain=phase, tune=phase).changed(**changes)
+from paring.recipes.run._result import write_arrays
+from paring.recipes.steps._rounds import Pruner
+from paring.recipes.steps._rounds import drop_idle_weights as drop_idle
 
 
 def network():
@@ -27,7 +22,8 @@ def kept(net):
 def test_masks_tighten_at_even_steps_along_the_cubic():
     net = network()
     optimizer = torch.optim.Adam(net.parameters(), 0.01)
-    pruner = Pruner(net, optimizer, settings(keep=0.2, keep_layers={"2": 0.5}, rounds=4), steps=20)
+    pruner = Pruner(net, 0.2, {"2.weight": 0.5}, rounds=4)
+    pruner.begin(optimizer, 20)
     seen = {}
     for step in range(20):
         before = kept(net)
@@ -52,7 +48,9 @@ def test_the_optimizer_forgets_pruned_weights():
     optimizer = torch.optim.Adam(net.parameters(), 0.01)
     net(torch.randn(4, 10)).square().sum().backward()
     optimizer.step()
-    Pruner(net, optimizer, settings(keep=0.2, rounds=1), steps=1)(0)
+    pruner = Pruner(net, 0.2, {}, rounds=1)
+    pruner.begin(optimizer, 1)
+    pruner(0)
     for layer in (net[0], net[2]):
         original, mask = layer.parametrizations.weight.original, layer.parametrizations.weight[0].mask
         for name in ("exp_avg", "exp_avg_sq"):
@@ -72,6 +70,7 @@ def test_idle_weights_go_and_no_answer_changes():
     nonzero = sum(int(torch.count_nonzero(net[i].weight) + torch.count_nonzero(net[i].bias)) for i in (0, 2))
     dropped = drop_idle(net, x, seed=0)
     assert torch.equal(net(x), before)
+    assert all(parameter.grad is None for parameter in net.parameters())
     weight = net[0].weight
     assert not weight[1].any()
     assert not weight[2].any()
@@ -100,7 +99,8 @@ def test_places_of_idle_weights_are_left_to_others():
         net[2].parametrizations.weight.original[:, 1] = 0  # but nothing reads unit 1
     optimizer = torch.optim.SGD(net.parameters(), 1e-9)
     x = torch.randn(50, 10)
-    pruner = Pruner(net, optimizer, settings(keep=0.5, rounds=10, drop_idle=True), 10, images=x)
+    pruner = Pruner(net, 0.5, {}, rounds=10, images=x)
+    pruner.begin(optimizer, 10)
     for step in range(10):
         pruner(step)
     assert not net[0].weight[1].any()
