@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "engine/variants.h"
 #include "kernels/conv2d/conv2d.h"
 #include "kernels/conv2d/runs.h"
 #include "kernels/gemm/gemm.h"
@@ -11,7 +12,7 @@ namespace {
 class GemmStep final : public Step {
  public:
   GemmStep(const Geometry& g, const Weight& weight, const Epilogue& end, Isa isa)
-      : g_(g), low_(end.low), high_(end.high), residual_(end.residual), runs_(g, 0.0f), kernel_(&gemm::kernel(isa)) {
+      : g_(g), low_(end.low), high_(end.high), residual_(end.residual), runs_(g, 0.0f), kernel_(kernel_for<gemm::Kernel>(isa)) {
     const int64_t length = g.group_in(), taps = g.taps(), outputs = g.group_out();
     for (int64_t group = 0; group < g.groups; ++group) {
       const float* values = weight.values.data() + group * outputs * length * taps;

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "engine/variants.h"
 #include "kernels/conv2d/conv2d.h"
 #include "kernels/sparse/sparse.h"
 
@@ -30,7 +31,7 @@ Geometry simplest(Geometry g) {
 class SparseStep final : public Step {
  public:
   SparseStep(const Geometry& geometry, const Weight& weight, const Epilogue& end, Isa isa)
-      : g_(simplest(geometry)), low_(end.low), high_(end.high), residual_(end.residual), kernel_(&sparse::kernel(isa)) {
+      : g_(simplest(geometry)), low_(end.low), high_(end.high), residual_(end.residual), kernel_(kernel_for<sparse::Kernel>(isa)) {
     width_ = (g_.out_w + 7) / 8 * 8;
     height_ = g_.out_h + (g_.kernel_h - 1) * g_.dilation_h / g_.stride_h;
     plane_ = (height_ * width_ + 15) / 16 * 16;

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "engine/variants.h"
 #include "kernels/conv2d/runs.h"
 #include "kernels/integer_conv2d/integer_conv2d.h"
 
@@ -17,7 +18,7 @@ class GemmStep final : public Step {
       : g_(g),
         output_(layer.output),
         runs_(g, static_cast<uint8_t>(layer.output.source_zero), kSlack),
-        kernel_(&integer_gemm::kernel(isa)) {
+        kernel_(kernel_for<integer_gemm::Kernel>(isa)) {
     const int64_t length = g.group_in(), taps = g.taps(), outputs = g.group_out();
     for (int64_t group = 0; group < g.groups; ++group) {
       const int8_t* codes = layer.weights + group * outputs * length * taps;

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "engine/variants.h"
 #include "kernels/integer_elementwise/integer_elementwise.h"
 #include "kernels/pool/span.h"
 
@@ -11,7 +12,7 @@ enum class Kind { max, mean, mean_inside, global };
 class PoolStep final : public Step {
  public:
   PoolStep(Kind kind, const pool::Axis& y, const pool::Axis& x, const Mean& mean, Isa isa)
-      : kind_(kind), y_(y), x_(x), mean_(mean), kernel_(&kernel(isa)) {}
+      : kind_(kind), y_(y), x_(x), mean_(mean), kernel_(kernel_for<Kernel>(isa)) {}
 
   std::string kind() const override { return kind_ == Kind::max ? "max_pool codes" : "integer_avg_pool"; }
 

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "engine/variants.h"
 #include "kernels/pool/span.h"
 
 namespace paring::pool {
@@ -14,7 +15,7 @@ enum class Kind { max, avg, avg_inside, adaptive };
 
 class PoolStep final : public Step {
  public:
-  PoolStep(Kind kind, const Axis& y, const Axis& x, Isa isa) : kind_(kind), y_(y), x_(x), kernel_(&pool::kernel(isa)) {}
+  PoolStep(Kind kind, const Axis& y, const Axis& x, Isa isa) : kind_(kind), y_(y), x_(x), kernel_(kernel_for<Kernel>(isa)) {}
 
   std::string kind() const override { return kind_ == Kind::max ? "max_pool" : "avg_pool"; }
 
