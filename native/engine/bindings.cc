@@ -46,9 +46,14 @@ std::string variant_for(const std::string& kernel, const std::string& isa) {
   return best == nullptr ? "" : best->isa;
 }
 
-nb::list lines(const Program& program) {
+nb::list lines_of(const Program& program) {
+  std::vector<Plan::Line> lines;
+  {
+    const Released released;  // It waits for a run.
+    lines = program.lines();
+  }
   nb::list rows;
-  for (const auto& line : program.lines())
+  for (const auto& line : lines)
     rows.append(nb::make_tuple(line.name, line.kind, line.weight_bytes, line.seconds));
   return rows;
 }
@@ -98,7 +103,7 @@ void register_engine(nb::module_& m) {
       .def("run", &Program::execute)
       .def("profile", &Program::profile, nb::call_guard<Released>())
       .def("chunk", &Program::chunk)
-      .def("lines", &lines);
+      .def("lines", &lines_of);
   bind_layers(m, program);
   bind_operators(program);
   bind_codes(program);

@@ -1,6 +1,5 @@
 """The native engine against the reference interpreter: every operator, every instruction set, any batch and threads."""
 
-import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -178,17 +177,6 @@ def test_calls_from_several_threads_do_not_mix():
     with ThreadPoolExecutor(4) as pool:
         for a, b in zip(pool.map(engine.run, inputs * 4), expected * 4, strict=True):
             np.testing.assert_array_equal(a, b)
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_forked_child_can_go_on():
-    graph, _ = CASES["conv wide"]
-    engine = Engine(graph, 2)
-    x = rand(0, 3, 4, 5, 20)
-    expected = engine.run(x)
-    if (child := os.fork()) == 0:
-        os._exit(0 if np.array_equal(engine.run(x), expected) else 1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_a_process_ends_in_silence_while_threads_compute():
