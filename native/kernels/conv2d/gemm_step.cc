@@ -31,8 +31,9 @@ class GemmStep final : public Step {
 
   void run(const View* in, const View& out, Runner& runner) const override {
     constexpr int64_t kAlone = 200000;
-    split_blocks(g_, out.rows(), g_.in_c * g_.stride_h * g_.stride_w * 4, packed_[0].groups(), gemm::kMaxRows, kAlone,
-                 runner, [&](const Block& b, int64_t first, int64_t last, int worker) {
+    const int64_t row_bytes = bounded_product({g_.in_c, g_.stride_h, g_.stride_w, 4});
+    split_blocks(g_, out.rows(), row_bytes, packed_[0].groups(), gemm::kMaxRows, kAlone, runner,
+                 [&](const Block& b, int64_t first, int64_t last, int worker) {
                    run_block(b, in, out, first, last, runner, worker);
                  });
   }

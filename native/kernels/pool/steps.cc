@@ -20,7 +20,7 @@ class PoolStep final : public Step {
   std::string kind() const override { return kind_ == Kind::max ? "max_pool" : "avg_pool"; }
 
   void run(const View* in, const View& out, Runner& runner) const override {
-    const int64_t work = std::max<int64_t>(1, out.w * out.c * y_.kernel * x_.kernel);
+    const int64_t work = std::max<int64_t>(1, bounded_product({out.w, out.c, y_.kernel, x_.kernel}));
     runner.ranges(out.n * out.h, 50000 / work + 1, [&](int64_t begin, int64_t end, int) {
       for (int64_t row = begin; row < end; ++row) run_row(*in, out, row / out.h, row % out.h);
     });
