@@ -1,32 +1,24 @@
-// Instruction sets the kernels are written for, from the oldest to the newest.
+// Which instruction sets a processor has or a plan may use, as bits: one for each row of instruction_sets.cmake.
 #pragma once
 
+#include <cstdint>
 #include <string>
+#include <vector>
 
 namespace paring {
 
-enum class Isa { scalar, avx2, avx512, avx512vnni };
+struct Isa {
+  uint32_t bits = 0;
 
-// The newest one that this processor and its operating system can run.
-Isa best_isa();
-const char* isa_name(Isa isa);
-// By name; throws std::invalid_argument if unknown or newer than best_isa().
-Isa isa_by_name(const std::string& name);
-
-// A row of a kernel table: the function for one instruction set. Tables stand in the order of the enumeration; an
-// instruction set without a function of its own uses the nearest older one.
-template <class Function>
-struct Variant {
-  Isa isa;
-  Function function;
+  bool has(Isa other) const { return (bits & other.bits) == other.bits; }
 };
+constexpr Isa operator|(Isa a, Isa b) { return {a.bits | b.bits}; }
 
-template <class Function, int count>
-Function pick(const Variant<Function> (&table)[count], Isa isa) {
-  Function found = table[0].function;
-  for (const auto& row : table)
-    if (row.isa <= isa) found = row.function;
-  return found;
-}
+// All that this processor and its operating system can run.
+Isa processor_isa();
+// Rows by name, joined by "+": those that no other of the set needs.
+std::string isa_name(Isa isa);
+// Rows by name, joined by "+", and all they need; throws std::invalid_argument if one is unknown or not here.
+Isa isa_by_name(const std::string& name);
 
 }  // namespace paring

@@ -1,7 +1,10 @@
 #include "engine/plan.h"
 
+#include <pthread.h>
+
 #include <algorithm>
 #include <chrono>
+#include <set>
 #include <stdexcept>
 
 namespace paring {
@@ -13,17 +16,56 @@ constexpr int64_t kLargestChunk = 64;
 
 }  // namespace
 
+// All plans of the process, for the child of a fork. There the threads of their states do not exist, and one that was in
+// a run has left memory half changed and mutexes locked. So the child gives each plan a new state and lets go of the old
+// one without destroying it: to join or wake those threads would never end.
+class LivePlans {
+ public:
+  static LivePlans& all() {
+    static LivePlans* plans = new LivePlans;  // Never destroyed: threads may run plans while the process exits.
+    return *plans;
+  }
+  void add(Plan* plan) {
+    std::lock_guard lock(mutex_);
+    plans_.insert(plan);
+  }
+  void remove(Plan* plan) {
+    std::lock_guard lock(mutex_);
+    plans_.erase(plan);
+  }
+
+ private:
+  LivePlans() {
+    pthread_atfork([] { all().mutex_.lock(); }, [] { all().mutex_.unlock(); }, [] { all().renew(); });
+  }
+  void renew() {
+    for (Plan* plan : plans_) {
+      Plan::State* old = plan->state_.release();
+      plan->state_ = std::make_unique<Plan::State>(old->threads.count());
+    }
+    mutex_.unlock();
+  }
+
+  std::mutex mutex_;
+  std::set<Plan*> plans_;
+};
+
+Plan::State::State(int count) : threads(count) {
+  for (int i = 0; i < (count > 1 ? count + 1 : 1); ++i) {
+    lanes.push_back(std::make_unique<Lane>(i == 0 ? &threads : nullptr));
+    lanes.back()->views.reserve(8);
+  }
+}
+
 Plan::Plan(std::vector<Buffer> buffers, int64_t arena, Isa isa, int threads)
-    : buffers_(std::move(buffers)), arena_(arena), isa_(isa), threads_(threads) {
+    : buffers_(std::move(buffers)), arena_(arena), isa_(isa), state_(std::make_unique<State>(threads)) {
   for (const Buffer& b : buffers_)
     if (b.place == Place::arena && (b.offset < 0 || b.offset % 16 || b.size < 0 || b.offset + b.size > arena_))
       throw std::invalid_argument("buffer does not fit the arena");
-  const int lanes = threads > 1 ? threads + 1 : 1;
-  for (int i = 0; i < lanes; ++i) {
-    lanes_.push_back(std::make_unique<Lane>(i == 0 ? &threads_ : nullptr));
-    lanes_.back()->views.reserve(8);
-  }
+  LivePlans::all().add(this);
 }
+
+Plan::~Plan() { LivePlans::all().remove(this); }
 
 int Plan::add_value(const Value& v) {
   if (v.buffer < 0 || v.buffer >= static_cast<int32_t>(buffers_.size())) throw std::invalid_argument("no such buffer");
@@ -54,17 +96,18 @@ int64_t Plan::chunk(int64_t n) const {
 }
 
 void Plan::run(const std::vector<float*>& inputs, const std::vector<float*>& outputs, int64_t n) {
-  std::lock_guard lock(mutex_);
-  const int64_t workers = threads_.count();
+  State& state = *state_;
+  std::lock_guard lock(state.mutex);
+  const int64_t workers = state.threads.count();
   // A batch that feeds every thread is split among them, and each runs the whole network on its part: no waiting
   // between steps. Otherwise all work on one step at a time.
   if (workers > 1 && !profile_ && n >= workers && (n % workers == 0 || n >= 4 * workers)) {
-    threads_.run(workers, [&](int64_t i, int) {
-      run_range(*lanes_[static_cast<std::size_t>(i) + 1], inputs, outputs, n * i / workers, n * (i + 1) / workers);
+    state.threads.run(workers, [&](int64_t i, int) {
+      run_range(*state.lanes[static_cast<std::size_t>(i) + 1], inputs, outputs, n * i / workers, n * (i + 1) / workers);
     });
     return;
   }
-  run_range(*lanes_[0], inputs, outputs, 0, n);
+  run_range(*state.lanes[0], inputs, outputs, 0, n);
 }
 
 void Plan::run_range(Lane& lane, const std::vector<float*>& inputs, const std::vector<float*>& outputs, int64_t begin,
@@ -94,6 +137,7 @@ void Plan::run_range(Lane& lane, const std::vector<float*>& inputs, const std::v
 }
 
 std::vector<Plan::Line> Plan::lines() const {
+  std::lock_guard lock(state_->mutex);
   std::vector<Line> result;
   for (const Entry& entry : steps_)
     result.push_back({entry.name, entry.step->kind(), entry.step->weight_bytes(), entry.seconds});
@@ -101,7 +145,7 @@ std::vector<Plan::Line> Plan::lines() const {
 }
 
 void Plan::profile(bool on) {
-  std::lock_guard lock(mutex_);
+  std::lock_guard lock(state_->mutex);
   profile_ = on;
   if (on)
     for (Entry& entry : steps_) entry.seconds = 0;

@@ -1,7 +1,6 @@
 // A compiled network: buffers in one arena, values in the buffers, steps in order.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -34,6 +33,9 @@ struct Value {
 class Plan {
  public:
   Plan(std::vector<Buffer> buffers, int64_t arena, Isa isa, int threads);
+  ~Plan();
+  Plan(const Plan&) = delete;
+  Plan& operator=(const Plan&) = delete;
 
   // The value's number. All three throw std::invalid_argument on what does not fit or is out of range.
   int add_value(const Value& value);
@@ -41,7 +43,8 @@ class Plan {
   const Value& value(int index) const;
   Isa isa() const { return isa_; }
 
-  // n images; inputs[i] and outputs[i] are the arrays of the buffers with these numbers.
+  // n images; inputs[i] and outputs[i] are the arrays of the buffers with these numbers. Calls wait for one another. A
+  // forked child may go on with its copy, whatever its parent's threads were doing.
   void run(const std::vector<float*>& inputs, const std::vector<float*>& outputs, int64_t n);
 
   struct Line {
@@ -69,6 +72,14 @@ class Plan {
     Runner runner;
     std::vector<View> views;
   };
+  // What a run changes.
+  struct State {
+    explicit State(int count);
+    Threads threads;
+    std::vector<std::unique_ptr<Lane>> lanes;  // the one of all threads together, then each thread's own
+    std::mutex mutex;
+  };
+  friend class LivePlans;
   void run_range(Lane& lane, const std::vector<float*>& inputs, const std::vector<float*>& outputs, int64_t begin,
                  int64_t end);
 
@@ -77,9 +88,7 @@ class Plan {
   std::vector<Entry> steps_;
   int64_t arena_;
   Isa isa_;
-  Threads threads_;
-  std::vector<std::unique_ptr<Lane>> lanes_;
-  std::mutex mutex_;
+  std::unique_ptr<State> state_;
   bool profile_ = false;
 };
 

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -10,6 +12,17 @@
 #include "engine/threads.h"
 
 namespace paring {
+
+// The product of numbers that are not negative, or the largest number if it is larger. For estimates of work from
+// attributes: a stride of 2^30 both ways is allowed.
+inline int64_t bounded_product(std::initializer_list<int64_t> factors) {
+  int64_t product = 1;
+  for (int64_t factor : factors)
+    if (factor == 0) return 0;
+  for (int64_t factor : factors)
+    if (__builtin_mul_overflow(product, factor, &product)) return std::numeric_limits<int64_t>::max();
+  return product;
+}
 
 // One value during a run: n images of h x w pixels of c channels; element (i, y, x, k) lies at
 // data[((i * h + y) * w + x) * ld + k], or in `codes` if the value is codes of a byte each; the other pointer is null.

@@ -1,7 +1,5 @@
 #include "engine/threads.h"
 
-#include <unistd.h>
-
 namespace paring {
 namespace {
 
@@ -17,17 +15,7 @@ inline void pause() {
 
 }  // namespace
 
-Threads::Threads(int count) : owner_(static_cast<int>(getpid())) {
-  for (int worker = 1; worker < count; ++worker) workers_.emplace_back([this, worker] { serve(worker); });
-}
-
-bool Threads::forked() const { return owner_ != static_cast<int>(getpid()); }
-
 Threads::~Threads() {
-  if (forked()) {
-    for (auto& worker : workers_) worker.detach();
-    return;
-  }
   {
     std::lock_guard lock(mutex_);
     stop_ = true;
@@ -38,6 +26,10 @@ Threads::~Threads() {
 }
 
 void Threads::start(int64_t tasks, Call call, void* self) {
+  while (static_cast<int>(workers_.size()) < count_ - 1) {
+    const int worker = static_cast<int>(workers_.size()) + 1;
+    workers_.emplace_back([this, worker, seen = round_.load(std::memory_order_relaxed)] { serve(worker, seen); });
+  }
   tasks_ = tasks;
   call_ = call;
   self_ = self;
@@ -72,8 +64,7 @@ void Threads::work(int worker) {
   }
 }
 
-void Threads::serve(int worker) {
-  uint64_t seen = 0;
+void Threads::serve(int worker, uint64_t seen) {
   for (;;) {
     for (int spin = 0; round_.load(std::memory_order_acquire) == seen && spin < kSpins; ++spin) pause();
     if (round_.load(std::memory_order_acquire) == seen) {

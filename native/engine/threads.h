@@ -12,20 +12,21 @@
 
 namespace paring {
 
+// The threads start with the first loop that has work for them.
 class Threads {
  public:
-  explicit Threads(int count);
+  explicit Threads(int count) : count_(count < 1 ? 1 : count) {}
   ~Threads();
   Threads(const Threads&) = delete;
   Threads& operator=(const Threads&) = delete;
 
-  int count() const { return static_cast<int>(workers_.size()) + 1; }
+  int count() const { return count_; }
 
   // Calls task(index, worker) for index in [0, tasks), worker in [0, count()); returns when all are done. Only one
   // call at a time; an exception of any task is thrown again here.
   template <class Task>
   void run(int64_t tasks, Task&& task) {
-    if (workers_.empty() || tasks <= 1 || forked()) {
+    if (count_ == 1 || tasks <= 1) {
       for (int64_t i = 0; i < tasks; ++i) task(i, 0);
       return;
     }
@@ -38,15 +39,14 @@ class Threads {
   using Call = void (*)(void*, int64_t, int);
   void start(int64_t tasks, Call call, void* self);
   void work(int worker);
-  void serve(int worker);
-  bool forked() const;  // In a forked child the other threads do not exist; it does all the work itself.
+  void serve(int worker, uint64_t seen);  // `seen`: rounds that began before this thread
 
+  const int count_;
   std::vector<std::thread> workers_;
   std::atomic<int64_t> next_{0};
   std::atomic<int> busy_{0};
   std::atomic<uint64_t> round_{0};
   std::atomic<bool> stop_{false};
-  int owner_ = 0;
   int64_t tasks_ = 0;
   Call call_ = nullptr;
   void* self_ = nullptr;

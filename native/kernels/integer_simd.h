@@ -109,7 +109,11 @@ inline void store_codes(uint8_t* p, Int a, int64_t n) {
   for (int64_t i = 0; i < n; ++i) p[i] = bytes[i];
 }
 inline Int multiply_add(Int x, Int w, Int sum) {
+#if defined(__AVXVNNI__)
+  return {_mm256_dpwssd_avx_epi32(sum.lo, x.lo, w.lo), _mm256_dpwssd_avx_epi32(sum.hi, x.hi, w.hi)};
+#else
   return {_mm256_add_epi32(sum.lo, _mm256_madd_epi16(x.lo, w.lo)), _mm256_add_epi32(sum.hi, _mm256_madd_epi16(x.hi, w.hi))};
+#endif
 }
 
 // Two taps of sixteen channels: lanes of a channel's two codes.
@@ -128,19 +132,28 @@ inline Int load_taps(const uint8_t* a, const uint8_t* b, int64_t n) {
   return {_mm256_cvtepu8_epi16(_mm_unpacklo_epi8(x, y)), _mm256_cvtepu8_epi16(_mm_unpackhi_epi8(x, y))};
 }
 
-constexpr int64_t kUnit = 2;
 struct Codes {
   __m256i v;
 };
 struct Weights {
   __m256i lo, hi;
 };
+#if defined(__AVXVNNI__)
+constexpr int64_t kUnit = 4;
+inline Codes spread(const uint8_t* p) { return {_mm256_set1_epi32(four_bytes(p))}; }
+inline Weights load_weights(const int8_t* p) { return {load8(p), load8(p + 32)}; }
+inline Int dot(Codes x, Weights w, Int sum) {
+  return {_mm256_dpbusd_avx_epi32(sum.lo, x.v, w.lo), _mm256_dpbusd_avx_epi32(sum.hi, x.v, w.hi)};
+}
+#else
+constexpr int64_t kUnit = 2;
 inline Codes spread(const uint8_t* p) { return {_mm256_cvtepu8_epi16(_mm_set1_epi16(two_bytes(p)))}; }
 inline __m128i load4(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
 inline Weights load_weights(const int8_t* p) { return {_mm256_cvtepi8_epi16(load4(p)), _mm256_cvtepi8_epi16(load4(p + 16))}; }
 inline Int dot(Codes x, Weights w, Int sum) {
   return {_mm256_add_epi32(sum.lo, _mm256_madd_epi16(x.v, w.lo)), _mm256_add_epi32(sum.hi, _mm256_madd_epi16(x.v, w.hi))};
 }
+#endif
 
 #else
 

@@ -1,5 +1,6 @@
-// The kernels on codes for AVX-512 and VNNI, with their instructions emulated, against the plain ones on random layers.
-// test_emulation.py builds and runs it; prints what it compared, or stops at the first difference.
+// Variants of the kernels on codes, with their instructions emulated, against the plain ones on random layers.
+// test_emulation.py builds and runs it, with the variants it wants as X(name) in GEMM, DEPTHWISE and ELEMENTWISE; it
+// prints what it compared, or stops at the first difference.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -10,17 +11,19 @@
 #include "kernels/integer_elementwise/integer_elementwise.h"
 #include "kernels/integer_gemm/integer_gemm.h"
 
+#define X(name) extern const Kernel name##_kernel;
 namespace paring {
 namespace integer_gemm {
-extern const Kernel scalar_kernel, avx512_kernel, avx512vnni_kernel;
+X(scalar) GEMM
 }
 namespace integer_depthwise {
-extern const Kernel scalar_kernel, avx512_kernel, avx512vnni_kernel;
+X(scalar) DEPTHWISE
 }
 namespace integer_elementwise {
-extern const Kernel scalar_kernel, avx512_kernel;
+X(scalar) ELEMENTWISE
 }
 }  // namespace paring
+#undef X
 
 namespace {
 
@@ -87,8 +90,9 @@ void layers() {
     const auto m = multipliers(outputs, 1e-6);
     const auto by = [&](const auto& kernel) { return layer_by(kernel, rows, outputs, taps, length, w, bias, m, x); };
     const auto expected = by(paring::integer_gemm::scalar_kernel);
-    same(by(paring::integer_gemm::avx512_kernel), expected, "integer_gemm avx512");
-    same(by(paring::integer_gemm::avx512vnni_kernel), expected, "integer_gemm avx512vnni");
+#define X(name) same(by(paring::integer_gemm::name##_kernel), expected, "integer_gemm " #name);
+    GEMM
+#undef X
   }
 }
 
@@ -102,19 +106,28 @@ void depthwise() {
     const auto x = numbers<uint8_t>(500 + channels, 0, 255);
     std::vector<const uint8_t*> at;
     for (int64_t i = 0; i < pixels * taps; ++i) at.push_back(x.data() + pick(0, 500));
+    // Kernels that take two taps at once want them in pairs, the last with a weight of zero.
     const auto by = [&](const auto& kernel) {
+      const int64_t each = (taps + kernel.taps - 1) / kernel.taps * kernel.taps, steps = each / kernel.taps;
+      std::vector<const uint8_t*> places;
+      for (int64_t i = 0; i < pixels * each; ++i) places.push_back(i % each < taps ? at[i / each * taps + i % each] : x.data());
+      std::vector<int32_t> lanes(static_cast<std::size_t>(padded * steps));
+      for (int64_t c = 0; c < padded; ++c)
+        for (int64_t t = 0; t < taps; ++t)
+          lanes[(c / 16 * steps + t / kernel.taps) * 16 + c % 16] |= w[c * taps + t] << 16 * (t % kernel.taps);
       std::vector<uint8_t> out(static_cast<std::size_t>(pixels * (channels + 3)), 9);
-      kernel.run({at.data(), pixels, taps, channels, w.data(), start.data(), m.data(), out.data(), channels + 3, -7, 240, 7});
+      kernel.run({places.data(), pixels, each, channels, lanes.data(), start.data(), m.data(), out.data(), channels + 3, -7, 240, 7});
       return out;
     };
     const auto expected = by(paring::integer_depthwise::scalar_kernel);
-    same(by(paring::integer_depthwise::avx512_kernel), expected, "integer_depthwise avx512");
-    same(by(paring::integer_depthwise::avx512vnni_kernel), expected, "integer_depthwise avx512vnni");
+#define X(name) same(by(paring::integer_depthwise::name##_kernel), expected, "integer_depthwise " #name);
+    DEPTHWISE
+#undef X
   }
 }
 
-void elementwise() {
-  const auto &plain = paring::integer_elementwise::scalar_kernel, &wide = paring::integer_elementwise::avx512_kernel;
+void elementwise(const paring::integer_elementwise::Kernel& wide) {
+  const auto& plain = paring::integer_elementwise::scalar_kernel;
   const paring::integer_elementwise::Clamp clamp{37, 5, 250};
   for (int trial = 0; trial < 300; ++trial) {
     const int64_t n = pick(1, 100);
@@ -142,6 +155,8 @@ void elementwise() {
 int main() {
   layers();
   depthwise();
-  elementwise();
+#define X(name) elementwise(paring::integer_elementwise::name##_kernel);
+  ELEMENTWISE
+#undef X
   std::puts("300 layers, 300 depthwise, 300 elementwise");
 }

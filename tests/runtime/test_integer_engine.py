@@ -7,11 +7,9 @@ from hypothesis import strategies as st
 
 from paring.forms import Dense, Integer
 from paring.graph import Graph, Node
-from paring.runtime import Engine, info, reference
+from paring.runtime import Engine, reference
 from paring.runtime._engine import ISAS
 from tests.runtime.integer_cases import CASES, NIBBLE, SIGNED, TWO, U8, codes_of, inputs_of, quantized, weight_of
-
-AVAILABLE = ISAS[: ISAS.index(info()["best_isa"]) + 1]
 
 
 def part_of(x, which):
@@ -23,7 +21,7 @@ def test_every_instruction_set_batch_and_thread_count_gives_the_reference_s_code
     graph = CASES[name]
     x = inputs_of(graph, 9)
     expected = reference.run(graph, x)
-    for isa in AVAILABLE:
+    for isa in ISAS:
         engine = Engine(graph, isa=isa)
         np.testing.assert_array_equal(engine.run(x), expected, err_msg=isa)
         np.testing.assert_array_equal(engine.run(part_of(x, slice(4, 5))), expected[4:5], err_msg=isa)
@@ -32,7 +30,7 @@ def test_every_instruction_set_batch_and_thread_count_gives_the_reference_s_code
         np.testing.assert_array_equal(threaded.run(part_of(x, slice(4, 5))), expected[4:5], err_msg=isa)
 
 
-@pytest.mark.parametrize("isa", AVAILABLE)
+@pytest.mark.parametrize("isa", ISAS)
 def test_tile_edges(isa):
     for pixels in (1, 2, 5, 6, 7, 11, 12, 13, 25, 49):
         for outputs in (1, 15, 16, 17, 33, 48, 65):
@@ -46,7 +44,7 @@ def test_tile_edges(isa):
         np.testing.assert_array_equal(Engine(graph, isa=isa).run(x), reference.run(graph, x))
 
 
-@pytest.mark.parametrize("isa", AVAILABLE)
+@pytest.mark.parametrize("isa", ISAS)
 def test_no_kernel_saturates(isa):
     """Codes of 255 times weights of 127 and -127, all alike: any 16-bit sum of two products overflows."""
     for sign in (1, -1):
@@ -60,7 +58,7 @@ def test_no_kernel_saturates(isa):
         np.testing.assert_array_equal(Engine(graph, isa=isa).run(x), reference.run(graph, x))
 
 
-@pytest.mark.parametrize("isa", AVAILABLE)
+@pytest.mark.parametrize("isa", ISAS)
 def test_the_deepest_sum_that_is_allowed(isa):
     """33,155 products of 255 and 127 beside a bias of 2**30: within 32 bits, rounded once to float32."""
     form = Integer(np.full((3, 33155), 127), np.float32([2.0**-20] * 3))
@@ -72,7 +70,7 @@ def test_the_deepest_sum_that_is_allowed(isa):
     np.testing.assert_array_equal(Engine(graph, isa=isa).run(x), reference.run(graph, x))
 
 
-@pytest.mark.parametrize("isa", AVAILABLE)
+@pytest.mark.parametrize("isa", ISAS)
 def test_floats_that_are_no_numbers_become_codes_like_the_reference_s(isa):
     graph = CASES["quantize and back"]
     x = np.linspace(-9, 9, 37, dtype=np.float32)[None]
@@ -213,7 +211,7 @@ def test_random_graphs_give_the_reference_s_codes(seed, steps):
     x = np.random.default_rng(seed).normal(size=(3, *graph.inputs["x"])).astype(np.float32) * 3
     expected = reference.run(graph, x)
     expected = expected if isinstance(expected, dict) else {"y": expected}
-    for isa in AVAILABLE:
+    for isa in ISAS:
         for threads in (1, 2):
             found = Engine(graph, threads, isa=isa).run(x)
             found = found if isinstance(found, dict) else {"y": found}

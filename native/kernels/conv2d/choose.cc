@@ -41,12 +41,14 @@ double sparse_cycles(const Geometry& g, int64_t nonzeros) {
   return multiplied + static_cast<double>(g.out_c) * tiles * 20 + moved * (moved < kNear ? kMove : kMoveFar);
 }
 
-// Large dilations and paddings can make planes of any size from few numbers.
+// Large strides, dilations and paddings can make planes and lines of any size from few numbers.
 bool can_be_sparse(const Geometry& g) {
   const double input = static_cast<double>(g.in_h) * static_cast<double>(g.in_w) * static_cast<double>(g.in_c);
   const double limit = 16 * (input + static_cast<double>(g.out_h * g.out_w * g.out_c)) + 65536;
-  const double floats = planes_of(g).floats;
-  return floats < limit && floats < 2147483648.0;
+  const double unused = static_cast<double>(g.phases()) / static_cast<double>(std::min(g.kernel_h, g.stride_h));
+  const double floats = planes_of(g).floats * std::max(1.0, unused);
+  const double lines = 256 * static_cast<double>(g.out_w + (g.kernel_w - 1) * g.dilation_w);
+  return floats < limit && floats < 2147483648.0 && lines < limit + 1048576;
 }
 
 }  // namespace

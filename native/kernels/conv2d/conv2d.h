@@ -1,6 +1,7 @@
 // Convolutions: a step from geometry and weight.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <memory>
 
@@ -17,6 +18,12 @@ struct Geometry {
   int64_t taps() const { return kernel_h * kernel_w; }
   int64_t group_in() const { return in_c / groups; }
   int64_t group_out() const { return out_c / groups; }
+  // Rows of the kernel start in as many phases of the vertical stride, counted up to the last one that is used.
+  int64_t phases() const {
+    int64_t last = 0;
+    for (int64_t i = 0; i < kernel_h; ++i) last = std::max(last, i * dilation_h % stride_h);
+    return last + 1;
+  }
 };
 
 // What happens to a sum before it is written: the bias is its start, then the second input (if the step has one) is

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "engine/variants.h"
 #include "kernels/conv2d/conv2d.h"
 #include "kernels/depthwise/depthwise.h"
 
@@ -9,7 +10,7 @@ namespace {
 class DepthwiseStep final : public Step {
  public:
   DepthwiseStep(const Geometry& g, const Weight& weight, const Epilogue& end, Isa isa)
-      : g_(g), end_(end), kernel_(&depthwise::kernel(isa)) {
+      : g_(g), end_(end), kernel_(kernel_for<depthwise::Kernel>(isa)) {
     weights_.reset(blocks() * g.taps() * 16);
     bias_.reset(blocks() * 16);
     weights_.clear();

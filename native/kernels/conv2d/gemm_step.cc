@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "engine/variants.h"
 #include "kernels/conv2d/conv2d.h"
 #include "kernels/conv2d/runs.h"
 #include "kernels/gemm/gemm.h"
@@ -11,7 +12,7 @@ namespace {
 class GemmStep final : public Step {
  public:
   GemmStep(const Geometry& g, const Weight& weight, const Epilogue& end, Isa isa)
-      : g_(g), low_(end.low), high_(end.high), residual_(end.residual), runs_(g, 0.0f), kernel_(&gemm::kernel(isa)) {
+      : g_(g), low_(end.low), high_(end.high), residual_(end.residual), runs_(g, 0.0f), kernel_(kernel_for<gemm::Kernel>(isa)) {
     const int64_t length = g.group_in(), taps = g.taps(), outputs = g.group_out();
     for (int64_t group = 0; group < g.groups; ++group) {
       const float* values = weight.values.data() + group * outputs * length * taps;
@@ -30,8 +31,9 @@ class GemmStep final : public Step {
 
   void run(const View* in, const View& out, Runner& runner) const override {
     constexpr int64_t kAlone = 200000;
-    split_blocks(g_, out.rows(), g_.in_c * g_.stride_h * g_.stride_w * 4, packed_[0].groups(), gemm::kMaxRows, kAlone,
-                 runner, [&](const Block& b, int64_t first, int64_t last, int worker) {
+    const int64_t row_bytes = bounded_product({g_.in_c, g_.stride_h, g_.stride_w, 4});
+    split_blocks(g_, out.rows(), row_bytes, packed_[0].groups(), gemm::kMaxRows, kAlone, runner,
+                 [&](const Block& b, int64_t first, int64_t last, int worker) {
                    run_block(b, in, out, first, last, runner, worker);
                  });
   }

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "engine/variants.h"
 #include "kernels/conv2d/conv2d.h"
 #include "kernels/sparse/sparse.h"
 
@@ -30,12 +31,12 @@ Geometry simplest(Geometry g) {
 class SparseStep final : public Step {
  public:
   SparseStep(const Geometry& geometry, const Weight& weight, const Epilogue& end, Isa isa)
-      : g_(simplest(geometry)), low_(end.low), high_(end.high), residual_(end.residual), kernel_(&sparse::kernel(isa)) {
+      : g_(simplest(geometry)), low_(end.low), high_(end.high), residual_(end.residual), kernel_(kernel_for<sparse::Kernel>(isa)) {
     width_ = (g_.out_w + 7) / 8 * 8;
     height_ = g_.out_h + (g_.kernel_h - 1) * g_.dilation_h / g_.stride_h;
     plane_ = (height_ * width_ + 15) / 16 * 16;
     positions_ = (g_.out_h - 1) * width_ + g_.out_w;
-    for (int64_t i = 0; i < g_.kernel_h; ++i) phases_ = std::max(phases_, i * g_.dilation_h % g_.stride_h + 1);
+    phases_ = g_.phases();
     const int64_t vectors = (positions_ + 15) / 16;
     tiles_ = (vectors + kernel_->max_vectors - 1) / kernel_->max_vectors;
     tile_vectors_ = (vectors + tiles_ - 1) / tiles_;

@@ -3,7 +3,6 @@
 
 #include <cstdint>
 
-#include "engine/isa.h"
 
 namespace paring::depthwise {
 
@@ -28,6 +27,5 @@ struct Row {
 struct Kernel {
   void (*run)(const Row& row);
 };
-const Kernel& kernel(Isa isa);
 
 }  // namespace paring::depthwise

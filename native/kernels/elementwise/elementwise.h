@@ -5,7 +5,6 @@
 #include <memory>
 #include <vector>
 
-#include "engine/isa.h"
 #include "engine/step.h"
 
 namespace paring::elementwise {
@@ -27,7 +26,6 @@ struct Kernel {
   void (*softmax)(const float* x, float* out, int64_t n);
   void (*lrn)(const Lrn& lrn, const float* x, float* out, int64_t n);
 };
-const Kernel& kernel(Isa isa);
 
 // a, b: clip's low and high, leaky_relu's slope.
 std::unique_ptr<Step> make_unary(Unary kind, float a, float b, Isa isa);

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "engine/variants.h"
 #include "kernels/elementwise/elementwise.h"
 
 namespace paring::elementwise {
@@ -22,7 +23,7 @@ void over_pixels(const View& in, const View& out, Runner& runner, bool joined, F
 
 class UnaryStep final : public Step {
  public:
-  UnaryStep(Unary kind, float a, float b, Isa isa) : kind_(kind), a_(a), b_(b), run_(elementwise::kernel(isa).unary) {}
+  UnaryStep(Unary kind, float a, float b, Isa isa) : kind_(kind), a_(a), b_(b), run_(kernel_for<Kernel>(isa)->unary) {}
   std::string kind() const override { return "elementwise"; }
   void run(const View* in, const View& out, Runner& runner) const override {
     over_pixels(*in, out, runner, true,
@@ -38,7 +39,7 @@ class UnaryStep final : public Step {
 class ChannelwiseStep final : public Step {
  public:
   ChannelwiseStep(Channelwise kind, std::vector<float> a, std::vector<float> b, Isa isa)
-      : kind_(kind), a_(std::move(a)), b_(std::move(b)), run_(elementwise::kernel(isa).channelwise) {}
+      : kind_(kind), a_(std::move(a)), b_(std::move(b)), run_(kernel_for<Kernel>(isa)->channelwise) {}
   std::string kind() const override { return "channelwise"; }
   int64_t weight_bytes() const override { return static_cast<int64_t>(a_.size() + b_.size()) * 4; }
   void run(const View* in, const View& out, Runner& runner) const override {
@@ -54,7 +55,7 @@ class ChannelwiseStep final : public Step {
 
 class BinaryStep final : public Step {
  public:
-  BinaryStep(Binary kind, Isa isa) : kind_(kind), run_(elementwise::kernel(isa).binary) {}
+  BinaryStep(Binary kind, Isa isa) : kind_(kind), run_(kernel_for<Kernel>(isa)->binary) {}
   std::string kind() const override { return "binary"; }
   void run(const View* in, const View& out, Runner& runner) const override {
     const View &first = in[0], &second = in[1];
@@ -80,7 +81,7 @@ class BinaryStep final : public Step {
 
 class SoftmaxStep final : public Step {
  public:
-  explicit SoftmaxStep(Isa isa) : run_(elementwise::kernel(isa).softmax) {}
+  explicit SoftmaxStep(Isa isa) : run_(kernel_for<Kernel>(isa)->softmax) {}
   std::string kind() const override { return "softmax"; }
   void run(const View* in, const View& out, Runner& runner) const override { over_pixels(*in, out, runner, false, run_); }
 
@@ -90,7 +91,7 @@ class SoftmaxStep final : public Step {
 
 class LrnStep final : public Step {
  public:
-  LrnStep(const Lrn& lrn, Isa isa) : lrn_(lrn), run_(elementwise::kernel(isa).lrn) {}
+  LrnStep(const Lrn& lrn, Isa isa) : lrn_(lrn), run_(kernel_for<Kernel>(isa)->lrn) {}
   std::string kind() const override { return "lrn"; }
   void run(const View* in, const View& out, Runner& runner) const override {
     over_pixels(*in, out, runner, false, [&](const float* x, float* y, int64_t n) { run_(lrn_, x, y, n); });

@@ -9,7 +9,6 @@
 
 #include <cstdint>
 
-#include "engine/isa.h"
 #include "engine/memory.h"
 
 namespace paring::gemm {
@@ -37,8 +36,6 @@ struct Kernel {
   // Most rows a tile may have, by panels in its group.
   int64_t max_rows[kGroup + 1];
 };
-
-const Kernel& kernel(Isa isa);
 
 // Weights of `outputs` outputs, packed.
 class Packed {

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "engine/variants.h"
 #include "kernels/integer_conv2d/integer_conv2d.h"
 #include "kernels/integer_depthwise/integer_depthwise.h"
 
@@ -10,7 +11,7 @@ namespace {
 class DepthwiseStep final : public Step {
  public:
   DepthwiseStep(const Geometry& g, const Layer& layer, Isa isa)
-      : g_(g), output_(layer.output), kernel_(&integer_depthwise::kernel(isa)) {
+      : g_(g), output_(layer.output), kernel_(kernel_for<integer_depthwise::Kernel>(isa)) {
     const int64_t padded = (g.out_c + 15) / 16 * 16, at_once = kernel_->taps;
     taps_each_ = (g.taps() + at_once - 1) / at_once * at_once;
     const int64_t steps = taps_each_ / at_once;

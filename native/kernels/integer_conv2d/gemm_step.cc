@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "engine/variants.h"
 #include "kernels/conv2d/runs.h"
 #include "kernels/integer_conv2d/integer_conv2d.h"
 
@@ -17,7 +18,7 @@ class GemmStep final : public Step {
       : g_(g),
         output_(layer.output),
         runs_(g, static_cast<uint8_t>(layer.output.source_zero), kSlack),
-        kernel_(&integer_gemm::kernel(isa)) {
+        kernel_(kernel_for<integer_gemm::Kernel>(isa)) {
     const int64_t length = g.group_in(), taps = g.taps(), outputs = g.group_out();
     for (int64_t group = 0; group < g.groups; ++group) {
       const int8_t* codes = layer.weights + group * outputs * length * taps;
@@ -40,8 +41,8 @@ class GemmStep final : public Step {
 
   void run(const View* in, const View& out, Runner& runner) const override {
     constexpr int64_t kAlone = 600000;
-    conv2d::split_blocks(g_, out.rows(), g_.in_c * g_.stride_h * g_.stride_w, packed_[0].groups(),
-                         integer_gemm::kMaxRows, kAlone, runner,
+    const int64_t row_bytes = bounded_product({g_.in_c, g_.stride_h, g_.stride_w});
+    conv2d::split_blocks(g_, out.rows(), row_bytes, packed_[0].groups(), integer_gemm::kMaxRows, kAlone, runner,
                          [&](const Block& b, int64_t first, int64_t last, int worker) {
                            run_block(b, *in, out, first, last, runner, worker);
                          });

@@ -1,3 +1,4 @@
+#include "engine/variants.h"
 #include "kernels/integer_conv2d/integer_conv2d.h"
 
 namespace paring::integer_conv2d {
@@ -9,7 +10,7 @@ using integer_gemm::Tile;
 class LinearStep final : public Step {
  public:
   LinearStep(int64_t outputs, int64_t inputs, const Layer& layer, Isa isa)
-      : inputs_(inputs), output_(layer.output), kernel_(&integer_gemm::kernel(isa)) {
+      : inputs_(inputs), output_(layer.output), kernel_(kernel_for<integer_gemm::Kernel>(isa)) {
     packed_ = Packed(outputs, 1, inputs, layer.bias, layer.multipliers, output_.source_zero, kernel_->unit,
                      [&](int64_t o, int64_t, int64_t k) { return layer.weights[o * inputs + k]; });
   }

@@ -5,7 +5,6 @@
 
 #include <cstdint>
 
-#include "engine/isa.h"
 
 namespace paring::integer_depthwise {
 
@@ -27,6 +26,5 @@ struct Kernel {
   void (*run)(const Pixels& pixels);
   int64_t taps;  // multiplied at once: 1 or 2
 };
-const Kernel& kernel(Isa isa);
 
 }  // namespace paring::integer_depthwise

@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <memory>
 
-#include "engine/isa.h"
 #include "engine/step.h"
 #include "kernels/pool/pool.h"
 
@@ -40,7 +39,6 @@ struct Kernel {
   void (*mean)(const Window& windows);
   void (*max)(const Window& windows);
 };
-const Kernel& kernel(Isa isa);
 
 std::unique_ptr<Step> make_quantize(float scale, const Clamp& clamp, Isa isa);
 std::unique_ptr<Step> make_dequantize(float scale, int32_t zero, Isa isa);

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "engine/variants.h"
 #include "kernels/integer_elementwise/integer_elementwise.h"
 #include "kernels/pool/span.h"
 
@@ -11,13 +12,13 @@ enum class Kind { max, mean, mean_inside, global };
 class PoolStep final : public Step {
  public:
   PoolStep(Kind kind, const pool::Axis& y, const pool::Axis& x, const Mean& mean, Isa isa)
-      : kind_(kind), y_(y), x_(x), mean_(mean), kernel_(&kernel(isa)) {}
+      : kind_(kind), y_(y), x_(x), mean_(mean), kernel_(kernel_for<Kernel>(isa)) {}
 
   std::string kind() const override { return kind_ == Kind::max ? "max_pool codes" : "integer_avg_pool"; }
 
   void run(const View* in, const View& out, Runner& runner) const override {
     if (kind_ == Kind::global) return run_global(*in, out, runner);
-    const int64_t work = std::max<int64_t>(1, out.w * out.c * y_.kernel * x_.kernel);
+    const int64_t work = std::max<int64_t>(1, bounded_product({out.w, out.c, y_.kernel, x_.kernel}));
     runner.ranges(out.n * out.h, 200000 / work + 1, [&](int64_t begin, int64_t end, int) {
       for (int64_t row = begin; row < end; ++row) run_row(*in, out, row / out.h, row % out.h);
     });

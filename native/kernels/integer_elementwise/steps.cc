@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "engine/variants.h"
 #include "kernels/integer_elementwise/integer_elementwise.h"
 
 namespace paring::integer_elementwise {
@@ -21,7 +22,7 @@ void over_pixels(const View& in, const View& out, Runner& runner, F f) {
 
 class QuantizeStep final : public Step {
  public:
-  QuantizeStep(float scale, const Clamp& clamp, Isa isa) : scale_(scale), clamp_(clamp), run_(kernel(isa).quantize) {}
+  QuantizeStep(float scale, const Clamp& clamp, Isa isa) : scale_(scale), clamp_(clamp), run_(kernel_for<Kernel>(isa)->quantize) {}
   std::string kind() const override { return "quantize"; }
   void run(const View* in, const View& out, Runner& runner) const override {
     over_pixels(*in, out, runner,
@@ -36,7 +37,7 @@ class QuantizeStep final : public Step {
 
 class DequantizeStep final : public Step {
  public:
-  DequantizeStep(float scale, int32_t zero, Isa isa) : scale_(scale), zero_(zero), run_(kernel(isa).dequantize) {}
+  DequantizeStep(float scale, int32_t zero, Isa isa) : scale_(scale), zero_(zero), run_(kernel_for<Kernel>(isa)->dequantize) {}
   std::string kind() const override { return "dequantize"; }
   void run(const View* in, const View& out, Runner& runner) const override {
     over_pixels(*in, out, runner,
@@ -67,7 +68,7 @@ class TableStep final : public Step {
 class AddStep final : public Step {
  public:
   AddStep(const Operand& first, const Operand& second, const Clamp& clamp, Isa isa)
-      : first_(first), second_(second), clamp_(clamp), run_(kernel(isa).add) {}
+      : first_(first), second_(second), clamp_(clamp), run_(kernel_for<Kernel>(isa)->add) {}
   std::string kind() const override { return "integer_add"; }
   void run(const View* in, const View& out, Runner& runner) const override {
     const auto one = [&](int64_t a, int64_t b, int64_t y, int64_t n) {

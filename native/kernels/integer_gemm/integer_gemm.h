@@ -6,7 +6,6 @@
 
 #include <cstdint>
 
-#include "engine/isa.h"
 #include "engine/memory.h"
 
 namespace paring::integer_gemm {
@@ -33,8 +32,6 @@ struct Kernel {
   int64_t max_rows[kGroup + 1];
   int64_t unit;  // codes multiplied at once: 4, or 2 where they are widened to 16 bits
 };
-
-const Kernel& kernel(Isa isa);
 
 // What becomes of sums: see docs/reference/arithmetic.md.
 struct Output {

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "engine/variants.h"
 #include "kernels/gemm/gemm.h"
 #include "kernels/linear/linear.h"
 
@@ -9,7 +10,7 @@ namespace {
 class GemmStep final : public Step {
  public:
   GemmStep(const Weight& weight, const Epilogue& end, Isa isa)
-      : inputs_(weight.shape[1]), end_(end), kernel_(&gemm::kernel(isa)) {
+      : inputs_(weight.shape[1]), end_(end), kernel_(kernel_for<gemm::Kernel>(isa)) {
     const float* values = weight.values.data();
     packed_ = gemm::Packed(weight.shape[0], 1, inputs_, end.bias,
                            [&](int64_t o, int64_t, int64_t k) { return values[o * inputs_ + k]; });

@@ -1,8 +1,9 @@
 #include <algorithm>
 
+#include "engine/variants.h"
 #include "kernels/linear/linear.h"
 #include "kernels/sparse/sparse.h"
-#include "kernels/sparse/windows.h"
+#include "kernels/sparse_windows/sparse_windows.h"
 
 namespace paring::linear {
 namespace {
@@ -15,7 +16,7 @@ constexpr int64_t kSmall = 100000;  // multiplications that are not worth waking
 class SparseStep final : public Step {
  public:
   SparseStep(const Weight& weight, const Epilogue& end, Isa isa)
-      : end_(end), kernel_(&sparse::kernel(isa)), windows_kernel_(sparse::windows_kernel(isa)) {
+      : end_(end), kernel_(kernel_for<sparse::Kernel>(isa)), windows_kernel_(kernel_for<sparse_windows::Kernel>(isa)) {
     const int64_t outputs = weight.shape[0], inputs = weight.shape[1];
     bias_.assign(static_cast<std::size_t>((outputs + 15) / 16 * 16), 0.0f);
     for (int64_t o = 0; end.bias != nullptr && o < outputs; ++o) bias_[static_cast<std::size_t>(o)] = end.bias[o];
@@ -29,7 +30,7 @@ class SparseStep final : public Step {
       entries_.append(items);
     }
     if (windows_kernel_ == nullptr) return;
-    windows_ = sparse::Windows(weight);
+    windows_ = sparse_windows::Windows(weight);
     windows_.set_bias(bias_.data());
   }
 
@@ -56,8 +57,8 @@ class SparseStep final : public Step {
       for (std::size_t i = 0; i < live.size(); ++i) packed[i] = x[live[i]];
     std::fill(packed + live.size(), packed + windows_.padded_inputs(), 0.0f);
     const auto group = [&](int64_t g, int) {
-      float sums[sparse::Windows::kPanels * sparse::Windows::kLanes];
-      windows_kernel_(windows_.group(g), packed, sums);
+      float sums[sparse_windows::Windows::kPanels * sparse_windows::Windows::kLanes];
+      windows_kernel_->run(windows_.group(g), packed, sums);
       const int32_t* outputs = windows_.outputs_of(g);
       for (std::size_t i = 0; i < std::size(sums) && outputs[i] >= 0; ++i) write(in, out, image, outputs[i], sums[i]);
     };
@@ -129,10 +130,10 @@ class SparseStep final : public Step {
 
   Epilogue end_;
   const sparse::Kernel* kernel_;
-  sparse::WindowsFunction windows_kernel_;
+  const sparse_windows::Kernel* windows_kernel_;
   std::vector<float> bias_;
   sparse::Entries entries_;
-  sparse::Windows windows_;
+  sparse_windows::Windows windows_;
 };
 
 }  // namespace

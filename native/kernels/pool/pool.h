@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <memory>
 
-#include "engine/isa.h"
 #include "engine/step.h"
 
 namespace paring::pool {
@@ -23,7 +22,6 @@ struct Kernel {
   void (*max)(const Window& windows);
   void (*mean)(const Window& windows);  // the sum over `divisor`
 };
-const Kernel& kernel(Isa isa);
 
 struct Axis {
   int64_t kernel, stride, dilation, before, after;

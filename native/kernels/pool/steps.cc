@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "engine/variants.h"
 #include "kernels/pool/span.h"
 
 namespace paring::pool {
@@ -14,12 +15,12 @@ enum class Kind { max, avg, avg_inside, adaptive };
 
 class PoolStep final : public Step {
  public:
-  PoolStep(Kind kind, const Axis& y, const Axis& x, Isa isa) : kind_(kind), y_(y), x_(x), kernel_(&pool::kernel(isa)) {}
+  PoolStep(Kind kind, const Axis& y, const Axis& x, Isa isa) : kind_(kind), y_(y), x_(x), kernel_(kernel_for<Kernel>(isa)) {}
 
   std::string kind() const override { return kind_ == Kind::max ? "max_pool" : "avg_pool"; }
 
   void run(const View* in, const View& out, Runner& runner) const override {
-    const int64_t work = std::max<int64_t>(1, out.w * out.c * y_.kernel * x_.kernel);
+    const int64_t work = std::max<int64_t>(1, bounded_product({out.w, out.c, y_.kernel, x_.kernel}));
     runner.ranges(out.n * out.h, 50000 / work + 1, [&](int64_t begin, int64_t end, int) {
       for (int64_t row = begin; row < end; ++row) run_row(*in, out, row / out.h, row % out.h);
     });

@@ -11,7 +11,6 @@
 #include <cstdint>
 #include <vector>
 
-#include "engine/isa.h"
 #include "engine/memory.h"
 #include "engine/weight.h"
 
@@ -109,6 +108,5 @@ struct Kernel {
     }
   }
 };
-const Kernel& kernel(Isa isa);
 
 }  // namespace paring::sparse

@@ -15,7 +15,13 @@ from paring.graph import Graph
 from paring.runtime._compile import compile_graph
 from paring.runtime.reference import checked_inputs
 
-ISAS = ("scalar", "avx2", "avx512", "avx512vnni")
+#: Every kernel to its variants that this processor can run, the better ones last; a variant is named by the
+#: instruction set it is written for.
+VARIANTS: dict[str, list[str]] = {}
+for _kernel, _isa in native.variants():
+    VARIANTS.setdefault(_kernel, []).append(_isa)
+#: The instruction sets that this processor has and some kernel is written for.
+ISAS: tuple[str, ...] = tuple(dict.fromkeys(isa for isas in VARIANTS.values() for isa in isas))
 
 
 @dataclass(frozen=True)
@@ -45,8 +51,9 @@ class Engine:
     Args:
         graph: a graph that :meth:`paring.graph.Graph.validate` accepts; not changed, not kept.
         threads: how many threads a run uses, 1 to 256.
-        isa: ``scalar``, ``avx2``, ``avx512`` or ``avx512vnni``; default is the environment variable ``PARING_ISA``,
-            else the best this processor has.
+        isa: the instruction sets that kernels may use, joined by ``+``: ``scalar``, ``avx2``, ``avxvnni``, ``avx512``,
+            ``avx512vnni``; each brings those it needs. Default is the environment variable ``PARING_ISA``, else all
+            that this processor has.
         sparse: ``auto`` computes a layer from its non-zero weights where that is estimated to be faster, ``always``
             wherever there is a kernel for it, ``never`` nowhere.
 
@@ -134,26 +141,33 @@ class Engine:
 
 
 def chosen_isa(isa: str | None) -> str:
-    """The instruction set to use: ``isa``, else ``PARING_ISA``, else the best this processor has.
+    """The instruction sets to use: ``isa``, else ``PARING_ISA``, else all this processor has.
+
+    Returns:
+        Those that the best kernels for them make use of, in the form of the argument.
 
     Raises:
-        ArgumentError: if it is unknown or this processor lacks it.
+        ArgumentError: if one is unknown or this processor lacks it.
     """
-    best: str = native.best_isa()
-    source = "isa" if isa is not None else "PARING_ISA"
-    isa = isa if isa is not None else os.environ.get("PARING_ISA") or best
-    available = ISAS[: ISAS.index(best) + 1]
-    if isa not in available:
-        raise ArgumentError("instruction set is not available", where=source, found=isa, expected=", ".join(available))
-    return isa
+    source = "isa"
+    if isa is None:
+        source, isa = "PARING_ISA", os.environ.get("PARING_ISA") or native.best_isa()
+    for name in isa.split("+"):
+        if name not in ISAS:
+            expected = ", ".join(ISAS) + " or several joined by +"
+            raise ArgumentError("instruction set is not available", where=source, found=name, expected=expected)
+    live: str = native.live_isa(isa)
+    return live
 
 
 def info() -> dict[str, Any]:
-    """What the native engine is and can do here: the processor's best instruction set, the one in use, and for every
-    kernel table the variant that is live.
+    """What the native engine is and can do here: the instruction sets that its best kernels use, those in use now, and
+    for every kernel the variant that is live.
     """
     live = chosen_isa(None)
-    tables: dict[str, list[str]] = native.tables()
-    order = ISAS.index(live)
-    kernels = {op: [isa for isa in isas if ISAS.index(isa) <= order][-1] for op, isas in tables.items()}
-    return {"best_isa": native.best_isa(), "isa": live, "kernels": kernels}
+    kernels = {kernel: native.variant_for(kernel, live) for kernel in VARIANTS}
+    return {
+        "best_isa": native.best_isa(),
+        "isa": live,
+        "kernels": {kernel: isa for kernel, isa in kernels.items() if isa},
+    }

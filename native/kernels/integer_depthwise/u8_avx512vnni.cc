@@ -1,8 +1,0 @@
-#include "kernels/integer_depthwise/body.h"
-
-namespace paring::integer_depthwise {
-
-extern const Kernel avx512vnni_kernel;
-const Kernel avx512vnni_kernel{run, kTaps};
-
-}  // namespace paring::integer_depthwise

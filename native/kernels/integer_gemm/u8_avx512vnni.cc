@@ -1,8 +1,0 @@
-#include "kernels/integer_gemm/body.h"
-
-namespace paring::integer_gemm {
-
-extern const Kernel avx512vnni_kernel;
-const Kernel avx512vnni_kernel{all_panels, {0, 12, 12, 8, 6}, kUnit};
-
-}  // namespace paring::integer_gemm
