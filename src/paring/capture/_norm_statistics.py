@@ -8,10 +8,9 @@ import numpy as np
 from torch import nn
 
 from paring.capture._capture import bare
-from paring.graph import Graph, Node
+from paring.graph import LAYERS, Graph, Node
 
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-_LAYERS = ("conv2d", "linear", "conv_transpose2d")
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def norm_statistics(module: nn.Module, graph: Graph) -> dict[str, BatchNorm]:
         if not isinstance(norm, _NORMS) or norm.running_var is None or norm.running_mean is None or layer is None:
             continue
         alone = readers[layer.name] == 1 and layer.name not in graph.outputs
-        if layer.op in _LAYERS and alone and len(users[layer.weights["weight"]]) == 1:
+        if layer.op in LAYERS and alone and len(users[layer.weights["weight"]]) == 1:
             entry = _statistics(norm)
             if _same(entry, node, graph):
                 found[layer.name] = entry

@@ -50,12 +50,12 @@ class Rebuilt(nn.Module):
 
     def __init__(self, graph: Graph, norms: Mapping[str, nn.Module] | None = None) -> None:
         super().__init__()
-        self._shapes = graph.validate()
-        self._inputs = dict(graph.inputs)
-        self._nodes = tuple(graph.nodes)
+        self._shapes = graph.shapes
+        self._inputs = graph.inputs
+        self._nodes = graph.nodes
         self._answers = graph.outputs
         self._last = {name: node.name for node in graph.nodes for name in node.inputs}
-        self._codes = graph.codes()
+        self._codes = graph.quant_params
         self._integers = {name: form for name, form in graph.weights.items() if isinstance(form, Integer)}
         self._weights = tuple(graph.weights)
         self._own: dict[str, str] = {}
@@ -176,9 +176,7 @@ class Rebuilt(nn.Module):
                     weights[name] = Integer(codes.numpy(force=True), form.scales, form.bits, form.axis)
                     continue
                 weights[name] = Dense(tensor.detach().float().numpy(force=True).copy())
-        graph = Graph(dict(self._inputs), list(self._nodes), self._answers, weights)
-        graph.validate()
-        return graph
+        return Graph(self._inputs, self._nodes, self._answers, weights)
 
     def _tensor(self, name: str) -> Tensor:
         """A weight by its name; its effective value where it is parametrized."""

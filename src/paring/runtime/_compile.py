@@ -3,30 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import inf
 from typing import Any
 
 import numpy as np
 
 from paring._native import engine as native
+from paring.errors import GraphError
 from paring.forms import Codebook, Form, Integer
-from paring.graph import Graph, integer_bias, multiplier, multipliers, requantize
-from paring.runtime._fuse import Job, fuse
+from paring.graph import OPS, Graph, integer_bias, multiplier, multipliers, requantize
+from paring.runtime._fuse import Job, fuse, live
 from paring.runtime._layout import Layout, TensorView, lay_out
 
 _NO_BIAS = np.empty(0, np.float32)
 
 
-def compile_graph(graph: Graph, shapes: dict[str, tuple[int, ...]], isa: str, threads: int, sparse: str) -> Any:
-    """The native program of a validated graph; arguments as for :class:`paring.runtime.Engine`."""
-    layout = lay_out(graph, fuse(graph, shapes), shapes)
+def compile_graph(graph: Graph, isa: str, threads: int, sparse: str) -> Any:
+    """The native program of a graph; arguments as for :class:`paring.runtime.Engine`.
+
+    Raises:
+        GraphError: if an operator has no kernel, or its values do not fit memory.
+    """
+    if missing := without_kernel(graph):
+        fix = "Run it in the reference interpreter: paring.load(path, engine='reference')"
+        raise GraphError("operators have no kernel in the native engine", found=", ".join(missing), fix=fix)
+    layout = lay_out(graph, fuse(graph))
     return _Compiler(graph, layout, isa, threads, sparse).program
 
 
 class _Compiler:
     def __init__(self, graph: Graph, layout: Layout, isa: str, threads: int, sparse: str) -> None:
         self.graph, self.layout, self.sparse = graph, layout, sparse
-        self.codes = graph.codes()
+        self.codes = graph.quant_params
         # Inputs and outputs by their numbers, then the arena's.
         buffers = sorted(layout.buffers, key=lambda b: (("input", "output", "arena").index(b.place), b.offset))
         rows = [(b.place, b.size, b.offset) for b in buffers]
@@ -77,11 +84,11 @@ class _Compiler:
         self.program.linear(job.name, inputs, output, weight, self._vector(job, "bias"), job.low, job.high, self.sparse)
 
     def unary(self, job: Job, inputs: list[int], output: int) -> None:
-        op, attrs = job.node.op, _attrs(job)
-        first, second = attrs.get("slope", attrs.get("low", 0.0)), attrs.get("high", 0.0)
-        if op == "relu":
-            op, first, second = "clip", 0.0, inf
-        self.program.unary(job.name, inputs[0], output, op, first, second)
+        op, clamp = job.node.op, OPS[job.node.op].clamp
+        if clamp is not None:
+            self.program.unary(job.name, inputs[0], output, "clip", *clamp(job.node.attrs))
+        else:
+            self.program.unary(job.name, inputs[0], output, op, _attrs(job).get("slope", 0.0), 0.0)
 
     def scale_shift(self, job: Job, inputs: list[int], output: int) -> None:
         scale, shift = self._vector(job, "scale"), self._vector(job, "shift")
@@ -198,8 +205,13 @@ class _Compiler:
         return self.codes[job.name].zero_point, a["low"], a["high"]
 
 
+def without_kernel(graph: Graph) -> list[str]:
+    """The operators that some output depends on and that the engine has no kernel for: plug-ins on floats."""
+    return sorted({node.op for node in live(graph)} - {*_EMIT, "slice_channels"})
+
+
 def _attrs(job: Job) -> dict[str, Any]:
-    return dict(job.node.attrs)  # types are checked by Graph.validate
+    return dict(job.node.attrs)  # types are checked by Graph
 
 
 def native_weight(form: Form, columns: tuple[int, ...] | None = None) -> Any:
@@ -253,8 +265,5 @@ _EMIT: dict[str, Callable[[_Compiler, Job, list[int], int], None]] = {
     "integer_global_avg_pool": _Compiler.integer_mean,
     "rescale": _Compiler.lookup,
     "lookup": _Compiler.lookup,
-    **dict.fromkeys(
-        ("relu", "clip", "leaky_relu", "sigmoid", "tanh", "hard_sigmoid", "hard_swish", "silu", "gelu", "sign", "abs"),
-        _Compiler.unary,
-    ),
+    **{op: _Compiler.unary for op, spec in OPS.items() if spec.clamp or spec.tabulated},
 }

@@ -36,7 +36,7 @@ def residual_branches(graph: Graph) -> dict[str, tuple[str, ...]]:
         branch = sides[0] if layers[0] > layers[1] else sides[1]
         if layers[0] != layers[1] and _parts(branch, graph):
             found[node.name] = tuple(inner.name for inner in branch)
-    shapes = graph.validate()
+    shapes = graph.shapes
     return {name: inner for name, inner in found.items() if shapes[_shortcut(graph, name, inner)] == shapes[name]}
 
 
@@ -70,9 +70,7 @@ def remove_branches(graph: Graph, patterns: Iterable[str]) -> Graph:
     ]
     used = {name for node in left for name in node.weights.values()}
     weights = {name: form for name, form in graph.weights.items() if name in used}
-    smaller = Graph(dict(graph.inputs), left, tuple(_resolved(name, instead) for name in graph.outputs), weights)
-    smaller.validate()
-    return smaller
+    return graph.replaced(nodes=left, outputs=[_resolved(name, instead) for name in graph.outputs], weights=weights)
 
 
 def _matching(branches: dict[str, tuple[str, ...]], patterns: Iterable[str]) -> list[str]:
