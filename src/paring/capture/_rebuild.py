@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from paring.capture._rebuild_integer import INTEGER_OPS, moved
+from paring.capture._rules_activations import ELEMENTWISE
 from paring.errors import ArgumentError, GraphError
 from paring.forms import Dense, Form, Integer, largest_code
 from paring.graph import Graph, Node
-from paring.layers import TensorCodes, binary_sign, clamp_codes, integer_weight, lookup_codes, scale_and_shift
+from paring.layers import TensorCodes, clamp_codes, integer_weight, lookup_codes, scale_and_shift
 
 Weights = dict[str, Tensor]
 
@@ -131,7 +132,11 @@ class Rebuilt(nn.Module):
         if node.name in self._codes:
             zero = self.codes_of(node.name).zero_point
             return moved(lambda *x: _TORCH_OPS[node.op](node, own, *x), zero, *inputs)
-        return _TORCH_OPS[node.op](node, own, *inputs)
+        function = ELEMENTWISE.get(node.op) or _TORCH_OPS.get(node.op)
+        if function is None:
+            fix = "Give it to paring.capture.register_operator"
+            raise GraphError("operator has no torch side", where=node.name, found=node.op, fix=fix)
+        return function(node, own, *inputs)
 
     def codes_of(self, value: str) -> TensorCodes:
         """What a value's codes stand for."""
@@ -309,28 +314,13 @@ def _lrn(node: Node, w: Weights, x: Tensor) -> Tensor:
     return F.local_response_norm(x, a["size"], a["alpha"], a["beta"], a["k"])
 
 
-def _of(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    return lambda node, w, x: function(x)
-
-
 _TORCH_OPS: dict[str, Callable[..., Tensor]] = {
     "conv2d": _conv2d,
     "conv_transpose2d": _conv_transpose2d,
     "linear": lambda node, w, x: F.linear(x, w["weight"], w.get("bias")),
     "scale_shift": lambda node, w, x: x * _per_channel(w["scale"], x) + _per_channel(w["shift"], x),
-    "relu": _of(F.relu),
-    "clip": lambda node, w, x: x.clamp(node.attrs["low"], node.attrs["high"]),
-    "leaky_relu": lambda node, w, x: F.leaky_relu(x, node.attrs["slope"]),
-    "sigmoid": _of(torch.sigmoid),
-    "tanh": _of(torch.tanh),
-    "hard_sigmoid": _of(F.hardsigmoid),
-    "hard_swish": _of(F.hardswish),
-    "silu": _of(F.silu),
-    "gelu": _of(F.gelu),
     "softmax": lambda node, w, x: x.softmax(1),
     "prelu": lambda node, w, x: F.prelu(x, w["slope"]),
-    "sign": _of(binary_sign),
-    "abs": _of(torch.abs),
     "max_pool": _max_pool,
     "avg_pool": _avg_pool,
     "adaptive_avg_pool": lambda node, w, x: F.adaptive_avg_pool2d(x, node.attrs["size"]),

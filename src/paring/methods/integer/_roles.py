@@ -134,8 +134,8 @@ def _weighted(graph: Graph, node: Node, bits: int | None, on_codes: bool, final:
         return "float", "left in float on request"
     if not on_codes:
         return "weights", ""
-    if node.op == "conv_transpose2d":
-        return "weights", "a transposed convolution has no operator on codes: integer weight, float arithmetic"
+    if f"integer_{node.op}" not in OPS:
+        return "weights", f"{node.op} has no operator on codes: integer weight, float arithmetic"
     if final:
         return "weights", "makes the network's answer: integer weight, sums kept in float"
     if exact:
