@@ -140,6 +140,14 @@ class Graph:
                 users[name].append((node, role))
         return users
 
+    def readers(self) -> dict[str, list[Node]]:
+        """Value name to the nodes that read it, each once, in order."""
+        readers: dict[str, list[Node]] = {name: [] for name in self.shapes}
+        for node in self.nodes:
+            for name in dict.fromkeys(node.inputs):
+                readers[name].append(node)
+        return readers
+
     def dense_copy(self) -> Graph:
         """The same network with every weight expanded to 32-bit dense; shares the nodes.
 

@@ -25,7 +25,7 @@ def residual_branches(graph: Graph) -> dict[str, tuple[str, ...]]:
     An addition of two maps of one shape has a branch if nothing else reads what one of its operands is made of, back
     to where both part. Of two such operands (a projection in the shortcut) the branch is the one with more layers.
     """
-    readers = _readers(graph)
+    readers = {name: {node.name for node in nodes} for name, nodes in graph.readers().items()}
     found: dict[str, tuple[str, ...]] = {}
     for node in graph.nodes:
         if node.op != "add" or node.inputs[0] == node.inputs[1]:
@@ -109,14 +109,6 @@ def cheapest_branch(
             if best is None or loss < best[2]:
                 best = (add, smaller, loss)
     return best
-
-
-def _readers(graph: Graph) -> dict[str, set[str]]:
-    readers: dict[str, set[str]] = {}
-    for node in graph.nodes:
-        for name in node.inputs:
-            readers.setdefault(name, set()).add(node.name)
-    return readers
 
 
 def _only_for(graph: Graph, value: str, other: str, reader: str, readers: dict[str, set[str]]) -> list[Node]:

@@ -249,16 +249,13 @@ def _choose_codes(
 
 def _homes(plan: Plan) -> dict[str, str]:
     """Values that one concatenation alone reads, to that concatenation, whose scale they can take on at once."""
-    readers: dict[str, list[Node]] = {}
-    for node in plan.graph.nodes:
-        for name in node.inputs:
-            readers.setdefault(name, []).append(node)
+    readers = plan.graph.readers()
     homes: dict[str, str] = {}
     for node in reversed(plan.graph.nodes):
         if plan.roles.role[node.name] not in ROUNDING:
             continue
         value = plan.roles.settled(node.name)
-        there = readers.get(value, [])
+        there = readers[value]
         if len(there) == 1 and plan.roles.role[there[0].name] == "concat" and value not in plan.graph.outputs:
             homes[value] = homes.get(there[0].name, there[0].name)
     return homes

@@ -105,7 +105,7 @@ def assign(
     graph = roles.graph
     chosen = widths([node.name for node in graph.nodes if node.op in LAYERS], weights, "layer")
     nodes = {node.name: node for node in graph.nodes}
-    count = _reader_counts(graph)
+    readers = graph.readers()
     final = _answering(graph) if answers == "float" else set()
     sums = set(exact)  # values in float on request: additions of such join them
     for node in graph.nodes:
@@ -115,7 +115,7 @@ def assign(
                 roles.bits[node.name] = chosen[node.name] or 8
         elif not on_codes:
             role, reason = "float", ""
-        elif OPS[node.op].clamp is not None and _takes_in(roles, nodes.get(node.inputs[0]), count, graph):
+        elif OPS[node.op].clamp is not None and _takes_in(roles, nodes.get(node.inputs[0]), readers, graph):
             roles.fused[node.inputs[0]] = node.name
             role, reason = "fused", ""
         elif node.op == "add" and not sums.isdisjoint(node.inputs):
@@ -167,8 +167,8 @@ def _unweighted(roles: Roles, node: Node) -> tuple[str, str]:
     return "float", f"{node.op} has no operator on codes"
 
 
-def _takes_in(roles: Roles, maker: Node | None, count: Mapping[str, int], graph: Graph) -> bool:
-    if maker is None or maker.name in graph.outputs or count[maker.name] != 1 or maker.name in roles.fused:
+def _takes_in(roles: Roles, maker: Node | None, readers: Mapping[str, list[Node]], graph: Graph) -> bool:
+    if maker is None or maker.name in graph.outputs or len(readers[maker.name]) != 1 or maker.name in roles.fused:
         return False
     return roles.role[maker.name] in ("layer", "add", "mean")
 
@@ -199,11 +199,3 @@ def _plain_pools(graph: Graph) -> Graph:
                 node = replace(node, op="avg_pool", attrs={"kernel": kernel, "stride": kernel})
         nodes.append(node)
     return graph.replaced(nodes=nodes)
-
-
-def _reader_counts(graph: Graph) -> dict[str, int]:
-    count = dict.fromkeys([*graph.inputs, *(node.name for node in graph.nodes)], 0)
-    for node in graph.nodes:
-        for name in node.inputs:
-            count[name] += 1
-    return count

@@ -73,7 +73,7 @@ def links(graph: Graph) -> list[Link]:
 
     Both are convolutions or fully connected layers with 32-bit dense weights of their own.
     """
-    readers = _readers(graph)
+    readers = graph.readers()
     found = []
     for node in graph.nodes:
         if _is_layer(node) and owned(graph, node):
@@ -277,21 +277,13 @@ def owned(graph: Graph, node: Node) -> bool:
     return plain and all(len(users[name]) == 1 for name in node.weights.values())
 
 
-def _readers(graph: Graph) -> dict[str, list[Node]]:
-    readers: dict[str, list[Node]] = {name: [] for name in [*graph.inputs, *(node.name for node in graph.nodes)]}
-    for node in graph.nodes:
-        for name in dict.fromkeys(node.inputs):
-            readers[name].append(node)
-    return readers
-
-
 def _unclipped(graph: Graph) -> tuple[Graph, list[str]]:
     """``clip`` from 0 upwards made ``relu`` wherever that links two layers."""
     nodes = list(graph.nodes)
     clips = [n.name for n in nodes if n.op == "clip" and n.attrs["low"] == 0.0]
     freed = [replace(n, op="relu", attrs={}) if n.name in clips else n for n in nodes]
     trial = graph.replaced(nodes=freed)
-    readers = _readers(trial)
+    readers = trial.readers()
     used: set[str] = set()
     for link in links(trial):
         value = link.first
