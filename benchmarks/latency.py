@@ -121,7 +121,7 @@ def limits(name: str) -> None:
 
     card = zoo.card(name)
     graph = capture.capture(zoo.create(name).eval(), torch.zeros(1, card.channels, *card.resolution))
-    thin, shapes = pruned(graph, name), graph.validate()
+    thin, shapes = pruned(graph, name), graph.shapes
     print(f"\n{name}, one example\n  layer      MACs dense  weights B  limit us | kept MACs  entries B  limit us")
     for node in graph.nodes:
         if node.op not in ("conv2d", "linear"):

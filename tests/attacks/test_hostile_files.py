@@ -33,8 +33,17 @@ def sections(graph, weights=b"", *, facts=b"\0\0\0", count=None):
     return [network, *([_frame.Section(_frame.ADAPTIVE, count, weights)] if weights else [])]
 
 
+def unchecked(inputs, nodes, outputs, weights=None):
+    """What a graph holds, though it may be none."""
+    return SimpleNamespace(inputs=inputs, nodes=nodes, outputs=outputs, weights=weights or {})
+
+
+def valid(parts):
+    return Graph(**vars(parts))
+
+
 def linear(form, features=4):
-    return Graph(
+    return unchecked(
         {"x": (features,)}, [Node("fc", "linear", ("x",), {}, {"weight": "fc.weight"})], ("fc",), {"fc.weight": form}
     )
 
@@ -82,7 +91,7 @@ def test_a_weight_that_promises_too_much(tmp_path, form, says):
 
 def test_a_few_bytes_cannot_ask_for_a_large_map(tmp_path):
     nodes = [Node("big", "pad", ("x",), {**OPS["pad"].attrs, "padding": (60_000, 0, 60_000, 0)})]
-    refused(tmp_path, _frame.join(sections(Graph({"x": (1, 1, 1)}, nodes, ("big",)))), "too large")
+    refused(tmp_path, _frame.join(sections(unchecked({"x": (1, 1, 1)}, nodes, ("big",)))), "too large")
 
 
 def test_a_value_cannot_be_read_before_it_is_made(tmp_path):
@@ -100,7 +109,7 @@ def test_a_value_cannot_be_read_before_it_is_made(tmp_path):
 
 
 def test_names_must_be_unique(tmp_path):
-    graph = Graph({"x": (4,)}, [Node("a", "relu", ("x",), {}), Node("x", "relu", ("a",), {})], ("a",))
+    graph = unchecked({"x": (4,)}, [Node("a", "relu", ("x",), {}), Node("x", "relu", ("a",), {})], ("a",))
     refused(tmp_path, _frame.join(sections(graph)), "twice")
 
 
@@ -155,7 +164,7 @@ def test_names_are_data_and_are_never_followed(tmp_path, monkeypatch):
     names = ("../../etc/passwd", "{0.__class__}", "%s%n", "a\0b", "<script>alert(1)</script>", "\u202egnp.exe")
     book = Codebook(np.array([1.0]), np.ones((6, 4), int))
     monkeypatch.chdir(tmp_path)
-    write("names.pare", Contents(linear(book), None, names, {names[0]: names[1]}))
+    write("names.pare", Contents(valid(linear(book)), None, names, {names[0]: names[1]}))
     contents = read("names.pare")
     assert contents.classes == names
     assert contents.provenance == {names[0]: names[1]}
@@ -196,6 +205,6 @@ def test_the_largest_file_of_a_few_bytes_stays_within_256_megabytes(tmp_path, ki
     }[kind]()
     features = form.shape[1]
     path = tmp_path / "zeros.pare"
-    assert write(path, Contents(linear(form, features))).total < 1000
+    assert write(path, Contents(valid(linear(form, features)))).total < 1000
     done = subprocess.run([sys.executable, "-c", READ_AND_TELL, path], capture_output=True, text=True, check=True)
     assert int(done.stdout) < 256 << 10

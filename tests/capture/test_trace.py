@@ -37,7 +37,7 @@ NETWORKS = [
 def plain(graph):
     """Everything but names and numbers, nodes numbered in order."""
     index = {name: i for i, name in enumerate([*graph.inputs, *(n.name for n in graph.nodes)])}
-    shapes = graph.validate()
+    shapes = graph.shapes
     rows = [
         (n.op, [index[i] for i in n.inputs], dict(n.attrs), shapes[n.name], [graph.weights[w].shape for w in weights])
         for n, weights in ((n, n.weights.values()) for n in graph.nodes)

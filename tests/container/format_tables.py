@@ -102,7 +102,6 @@ def annotated() -> str:
 def plain() -> str:
     """The network section of the example before coding, field by field."""
     contents = example()
-    contents.graph.validate()
     data = _network.plain(contents)[0]
     fields = """
         1 one input|2 name "x"|1 3 axes|3 2 x 2 x 1|1 three nodes

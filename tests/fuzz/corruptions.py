@@ -139,7 +139,8 @@ def lie_about_weight(rng, data, contents):
     if tuple(shape) == form.shape and params == form.params():
         return None
     liar = SimpleNamespace(kind=form.kind, shape=tuple(shape), params=lambda: params, param_names=form.param_names)
-    lying = Graph(graph.inputs, graph.nodes, graph.outputs, {**graph.weights, name: liar})
+    weights = {**graph.weights, name: liar}
+    lying = SimpleNamespace(inputs=graph.inputs, nodes=graph.nodes, outputs=graph.outputs, weights=weights)
     out = Writer()
     _network.write_graph(out, lying)
     _network.write_facts(out, contents)

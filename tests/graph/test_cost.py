@@ -87,7 +87,7 @@ def test_a_live_set_simulated_naively():
         Node("v", "concat", ("t", "u")),
     ]
     graph = Graph({"x": (8, 8, 3)}, nodes, ("v",))
-    shapes = graph.validate()
+    shapes = graph.shapes
     held, naive = {"x"}, []
     for i, node in enumerate(graph.nodes):
         held.add(node.name)
@@ -109,7 +109,7 @@ def test_grouped_strided_convolution_against_a_loop():
     weights = {"w": Dense(np.ones((8, 3, 3, 2), np.float32))}
     attrs = {"groups": 2, "stride": (2, 1), "padding": (1, 1, 0, 1)}
     graph = Graph({"x": (7, 9, 6)}, [Node("c", "conv2d", ("x",), attrs, {"weight": "w"})], ("c",), weights)
-    height, width, _ = graph.validate()["c"]
+    height, width, _ = graph.shapes["c"]
     loop = 0
     for _ in range(height):
         for _ in range(width):

@@ -178,8 +178,7 @@ def test_cuts_that_cannot_be():
     with pytest.raises(GraphError, match="no channel would be left"):
         remove_channels(graph, c, keep)
     keep[c.axes["a.weight", 0][0]] = True
-    graph.weights["a.weight"] = Codebook.from_assignment(
-        np.float32([0, 1]), np.ones(graph.weights["a.weight"].shape, np.int64), 32
-    )
+    book = Codebook.from_assignment(np.float32([0, 1]), np.ones(graph.weights["a.weight"].shape, np.int64), 32)
+    graph = graph.with_weights({"a.weight": book})
     with pytest.raises(GraphError, match="no longer dense"):
         remove_channels(graph, c, keep)

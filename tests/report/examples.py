@@ -46,9 +46,7 @@ def lenet() -> tuple[Graph, dict[str, np.ndarray]]:
         Node("relu", "relu", ("fc1",)),
         Node("fc2", "linear", ("relu",), {}, roles["fc2"]),
     ]
-    graph = Graph({"image": (28, 28, 1)}, nodes, ("fc2",), weights)
-    graph.validate()
-    return graph, before
+    return Graph({"image": (28, 28, 1)}, nodes, ("fc2",), weights), before
 
 
 def residual(blocks: int = 30) -> tuple[Graph, dict[str, np.ndarray]]:
@@ -73,9 +71,7 @@ def residual(blocks: int = 30) -> tuple[Graph, dict[str, np.ndarray]]:
         Node("pool", "global_avg_pool", (last,)),
         Node("head", "linear", ("pool",), {}, {"weight": "head.weight"}),
     ]
-    graph = Graph({"image": (16, 16, 8)}, nodes, ("head",), weights)
-    graph.validate()
-    return graph, before
+    return Graph({"image": (16, 16, 8)}, nodes, ("head",), weights), before
 
 
 def report_of(graph: Graph, before: dict[str, np.ndarray] | None, title: str, **more) -> Report:

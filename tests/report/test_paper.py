@@ -4,7 +4,6 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from paring.forms import Dense
 from paring.report._paper import TABLES, coding_rows, paper_table
 from tests.report import examples
 
@@ -84,7 +83,7 @@ def test_a_network_that_is_not_the_papers_stands_alone():
 
 def test_a_network_without_shared_weights_has_no_line():
     graph, _ = examples.lenet()
-    graph.weights = {name: Dense(form.dense()) for name, form in graph.weights.items()}
+    graph = graph.dense_copy()
     assert coding_rows(graph, dict.fromkeys(graph.weights, 1)) == ((), "")
 
 

@@ -127,7 +127,7 @@ CASES = {
 
 def inputs_of(graph, batch, seed=0):
     """Inputs whose codes are all over their range: an array, or a dict if there are several."""
-    codes = graph.codes()
+    codes = graph.quant_params
     arrays = {}
     for node in graph.nodes:
         if node.op == "quantize":
@@ -148,12 +148,12 @@ class Naive:
     graph: Graph
 
     def layer(self, q, batch):
-        node, codes = self.graph.nodes[1], self.graph.codes()
+        node, codes = self.graph.nodes[1], self.graph.quant_params
         form, source, target = self.graph.weights["n.weight"], codes["q"], codes["n"]
         weight = form.codes if len(form.shape) == 4 else form.codes[:, :, None, None]
         q = q if q.ndim == 4 else q[:, None, None]
         a = {"stride": (1, 1), "padding": (0, 0, 0, 0), "dilation": (1, 1), "groups": 1} | dict(node.attrs)
-        shape = self.graph.validate()["n"]
+        shape = self.graph.shapes["n"]
         out = np.zeros((batch, *(shape if len(shape) == 3 else (1, 1, *shape))), np.uint8)
         bias = self.graph.weights["n.bias"].dense() if "n.bias" in self.graph.weights else None
         fan = weight.shape[1]

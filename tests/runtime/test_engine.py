@@ -134,19 +134,16 @@ def test_wrong_arguments_are_one_clear_error():
             Engine(graph, isa=isa)
     with pytest.raises(ArgumentError, match="sparse kernels"):
         Engine(graph, sparse="maybe")
-    with pytest.raises(GraphError):
-        Engine(Graph({"x": (3,)}, [], ("y",)))
 
 
 def test_too_much_memory_is_refused_before_it_is_asked_for():
     nodes = [Node(f"n{i}", "adaptive_avg_pool", ("x",), {"size": (4096, 4096)}) for i in range(20)]
-    graph = Graph({"x": (1, 1, 8)}, [*nodes, Node("all", "concat", tuple(n.name for n in nodes[:1]))], ("all",))
     total = nodes[0].name
     for i in range(1, 20):
-        graph.nodes.append(Node(f"s{i}", "channel_shuffle", (f"n{i}",), {"groups": 2}))
-        graph.nodes.append(Node(f"a{i}", "add", (total, f"s{i}")))
+        nodes.append(Node(f"s{i}", "channel_shuffle", (f"n{i}",), {"groups": 2}))
+        nodes.append(Node(f"a{i}", "add", (total, f"s{i}")))
         total = f"a{i}"
-    graph.outputs = (total,)
+    graph = Graph({"x": (1, 1, 8)}, nodes, (total,))
     with pytest.raises(GraphError, match="too much memory"):
         Engine(graph)
 

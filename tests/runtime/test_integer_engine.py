@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paring.forms import Dense, Integer
-from paring.graph import Graph, Node
+from paring.graph import Graph, Node, QuantParams
 from paring.runtime import Engine, reference
 from paring.runtime._engine import ISAS
 from tests.runtime.integer_cases import CASES, NIBBLE, SIGNED, TWO, U8, codes_of, inputs_of, quantized, weight_of
@@ -63,9 +63,8 @@ def test_the_deepest_sum_that_is_allowed(isa):
     """33,155 products of 255 and 127 beside a bias of 2**30: within 32 bits, rounded once to float32."""
     form = Integer(np.full((3, 33155), 127), np.float32([2.0**-20] * 3))
     bias = Dense(np.float32([2.0**10, -(2.0**10), 0.3]))
-    graph = quantized("integer_linear", (33155,), U8, SIGNED, None, {"weight": form, "bias": bias})
-    graph.nodes[0] = Node("q", "quantize", ("x",), {"scale": 1.0, "zero_point": 0, "bits": 8})
-    graph.nodes[1] = Node("n", "integer_linear", ("q",), {"scale": 32.0, "zero_point": 9}, graph.nodes[1].weights)
+    codes, target = QuantParams(1.0, 0), QuantParams(32.0, 9)
+    graph = quantized("integer_linear", (33155,), codes, target, None, {"weight": form, "bias": bias})
     x = np.stack([np.full(33155, 255, np.float32), np.arange(33155, dtype=np.float32) % 256])
     np.testing.assert_array_equal(Engine(graph, isa=isa).run(x), reference.run(graph, x))
 
@@ -109,7 +108,7 @@ class Builder:
         self.random = np.random.default_rng(seed)
         self.nodes, self.weights = [], {}
         shape = (*map(int, self.random.integers(1, 9, 2)), int(self.random.integers(1, 24)))
-        self.graph = Graph({"x": shape}, self.nodes, ("x",), self.weights)
+        self.inputs = {"x": shape}
         self.add("quantize", ["x"], self.kind().attrs())
 
     def kind(self):
@@ -130,8 +129,8 @@ class Builder:
 
     def look(self):
         """Shapes and codes of what is there, with floats dequantized so that every value is in some answer."""
-        self.graph.outputs = ("x",)
-        return self.graph.validate(), self.graph.codes()
+        graph = Graph(self.inputs, self.nodes, ("x",), self.weights)
+        return graph.shapes, graph.quant_params
 
     def grow(self, steps):
         for _ in range(steps):
@@ -140,8 +139,8 @@ class Builder:
             self.step(names[int(self.random.integers(max(0, len(names) - 4), len(names)))], shapes, codes)
         _, codes = self.look()
         picked = self.random.choice(list(codes), min(len(codes), 3), replace=False)
-        self.graph.outputs = tuple(self.add("dequantize", [str(name)]) for name in picked)
-        return self.graph
+        outputs = [self.add("dequantize", [str(name)]) for name in picked]
+        return Graph(self.inputs, self.nodes, outputs, self.weights)
 
     def step(self, name, shapes, codes):
         shape, pick = shapes[name], self.random.integers(12)

@@ -102,7 +102,7 @@ def test_errors():
     with pytest.raises(GraphError, match="preparation does not fit"):
         Model(contents(preparation=Preparation(5, 6, 3, (0.0,) * 3, (1.0,) * 3)))
     two = contents()
-    two.graph.outputs = ("fc", "flat")
+    two.graph = two.graph.replaced(outputs=("fc", "flat"))
     with pytest.raises(GraphError, match="one output"):
         Model(two)
 

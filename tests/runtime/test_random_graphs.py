@@ -27,13 +27,13 @@ class Builder:
 
     def node(self, op, inputs, attrs=None, weights=None):
         name = f"{op}_{len(self.graph.nodes)}"
-        roles = {}
-        for role, form in (weights or {}).items():
-            self.graph.weights[f"{name}.{role}"] = form
-            roles[role] = f"{name}.{role}"
-        self.graph.nodes.append(Node(name, op, tuple(inputs), attrs or {}, roles))
-        self.graph.outputs = (name,)
-        self.shapes = self.graph.validate()
+        roles = {role: f"{name}.{role}" for role in weights or {}}
+        forms = {roles[role]: form for role, form in (weights or {}).items()}
+        node = Node(name, op, tuple(inputs), attrs or {}, roles)
+        self.graph = self.graph.replaced(
+            nodes=[*self.graph.nodes, node], outputs=(name,), weights={**self.graph.weights, **forms}
+        )
+        self.shapes = self.graph.shapes
         return name
 
     def form(self, *shape):
@@ -57,8 +57,8 @@ class Builder:
             (self.on_map if len(shape) == 3 else self.on_vector)(source, shape)
         names = [node.name for node in self.graph.nodes]
         count = min(len(names), self.pick(1, 1, 2, 3))
-        self.graph.outputs = tuple(str(n) for n in self.random.choice(names, count, replace=False))
-        return self.graph
+        outputs = tuple(str(n) for n in self.random.choice(names, count, replace=False))
+        return self.graph.replaced(outputs=outputs)
 
     def on_vector(self, source, shape):
         match self.random.integers(5):
@@ -153,8 +153,7 @@ def test_program_answers_as_the_interpreter(seed, steps):
 @given(seed=st.integers(0, 1 << 31), steps=st.integers(1, 20))
 def test_no_two_values_alive_at_once_share_memory(seed, steps):
     graph = Builder(seed).grow(steps)
-    shapes = graph.validate()
-    layout = lay_out(graph, fuse(graph, shapes), shapes)
+    layout = lay_out(graph, fuse(graph))
     arena = sorted((b for b in layout.buffers if b.place == "arena"), key=lambda b: b.offset)
     for buffer in arena:
         assert buffer.offset % 16 == 0
@@ -172,8 +171,7 @@ def test_layout_reuses_memory_and_avoids_copies():
     nodes += [Node(chr(ord("a") + i), "conv2d", (chr(ord("a") + i - 1),), {}, conv) for i in range(1, 8)]
     weights = {"w": Dense(rand(0, 4, 4, 1, 1))}
     graph = Graph({"x": (8, 8, 4)}, [*nodes, Node("y", "global_avg_pool", ("h",))], ("y",), dict(weights))
-    shapes = graph.validate()
-    assert lay_out(graph, fuse(graph, shapes), shapes).arena == 2 * 8 * 8 * 4
+    assert lay_out(graph, fuse(graph)).arena == 2 * 8 * 8 * 4
     parts = [Node("p", "conv2d", ("x",), {}, conv), Node("q", "conv2d", ("x",), {}, conv)]
     graph = Graph({"x": (8, 8, 4)}, [*parts, Node("y", "concat", ("p", "q"))], ("y",), dict(weights))
     assert [name for name, _ in Engine(graph).kernels] == ["p", "q"]

@@ -10,7 +10,7 @@ from tests.runtime.cases import CASES, conv, inputs_of, rand, single
 
 
 def test_every_operator_has_a_function_and_a_case():
-    assert set(reference.FUNCTIONS) == set(OPS) - set(INTEGER_OPS)
+    assert all(callable(reference.function(op)) for op in set(OPS) - set(INTEGER_OPS))
     assert {graph.nodes[0].op for graph, _ in CASES.values()} == set(OPS) - set(INTEGER_OPS)
 
 

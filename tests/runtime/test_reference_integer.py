@@ -12,7 +12,7 @@ from paring.runtime import _reference_integer, reference
 from tests.runtime.integer_cases import CASES, SIGNED, U8, Naive, codes_of, f32, inputs_of, quantized
 
 LAYERS = [name for name, graph in CASES.items() if graph.nodes[1].op in ("integer_conv2d", "integer_linear")]
-SMALL = [n for n in LAYERS if CASES[n].weights["n.weight"].size * np.prod(CASES[n].validate()["n"][:-1]) < 60_000]
+SMALL = [n for n in LAYERS if CASES[n].weights["n.weight"].size * np.prod(CASES[n].shapes["n"][:-1]) < 60_000]
 
 
 def codes_in(graph, batch):
@@ -38,7 +38,7 @@ def test_layers_are_sums_of_python_integers(name):
 def test_addition_rounds_three_times(name):
     graph = CASES[name]
     _, values = codes_in(graph, 2)
-    codes, attrs = graph.codes(), graph.nodes[2].attrs
+    codes, attrs = graph.quant_params, graph.nodes[2].attrs
     a, b, y = codes["q"], codes["p"], codes["n"]
     m_a, m_b = f32(a.scale / y.scale), f32(b.scale / y.scale)
     for q, p, found in zip(values["q"].flat, values["p"].flat, values["n"].flat, strict=True):
@@ -52,7 +52,7 @@ def test_means_are_torch_s_but_for_one_rounding(name):
     """The exact mean in units of the output, rounded, differs by at most one code, and almost never."""
     graph = CASES[name]
     _, values = codes_in(graph, 3)
-    codes, a = graph.codes(), graph.nodes[1].attrs
+    codes, a = graph.quant_params, graph.nodes[1].attrs
     x = torch.from_numpy(values["q"].astype(np.float64) - codes["q"].zero_point).movedim(-1, 1)
     if "kernel" in a:
         pad = (a["padding"][0], a["padding"][2])
@@ -74,8 +74,8 @@ def test_moves_do_on_codes_what_they_do_on_floats(name):
     _, values = codes_in(graph, 2)
     node = graph.nodes[-2]
     assert values["n"].dtype == np.uint8
-    real = [(values[i].astype(np.float32) - graph.codes()[i].zero_point) for i in node.inputs]
-    expected = reference.FUNCTIONS[node.op](node.attrs, real, {}) + graph.codes()["n"].zero_point
+    real = [(values[i].astype(np.float32) - graph.quant_params[i].zero_point) for i in node.inputs]
+    expected = reference.function(node.op)(node.attrs, real, {}) + graph.quant_params["n"].zero_point
     np.testing.assert_array_equal(values["n"], expected)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -32,13 +31,14 @@ def with_forms(graph: Graph, network: nn.Module, unused: Any) -> Graph:
     worn = {name: place for name, place in places(network).items() if parametrization(place) or _binary(place)}
     if not worn:
         return graph
-    exact, weights, absent = forms(network), dict(graph.weights), []
+    exact, absent = forms(network), []
+    kept: dict[str, Form] = {}
     for name, place in worn.items():
-        form = _shaped(exact[name], weights[name].shape) if name in weights else None
-        if form is not None and np.array_equal(weights[name].dense(), form.dense()):
-            weights[name] = form
+        form = _shaped(exact[name], graph.weights[name].shape) if name in graph.weights else None
+        if form is not None and np.array_equal(graph.weights[name].dense(), form.dense()):
+            kept[name] = form
         elif parametrization(place) is not None and not _merged(place):
-            if name in weights:
+            if name in graph.weights:
                 raise GraphError("capture changed a weight that has a form", where=name, found=exact[name].kind)
             absent.append(name)
     if absent:
@@ -46,7 +46,7 @@ def with_forms(graph: Graph, network: nn.Module, unused: Any) -> Graph:
         for name in absent:
             if name not in left_out:
                 raise GraphError("form is not in the graph", where=name, found=exact[name].kind)
-    return replace(graph, weights=weights)
+    return graph.with_weights(kept)
 
 
 def _shaped(form: Form, shape: tuple[int, ...]) -> Form | None:

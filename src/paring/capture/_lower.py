@@ -20,6 +20,8 @@ from paring.graph import OPS, Graph, Node
 
 #: aten name to the rule that lowers it; arguments are the aten schema's own, in its order.
 RULES: dict[str, Callable[..., Any]] = {}
+#: aten names of what answers in the shape of its first argument, whatever else it does.
+SAME_SHAPE: set[str] = set()
 
 
 def rule(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -8,10 +8,9 @@ import numpy as np
 from torch import nn
 
 from paring.capture._capture import bare
-from paring.graph import Graph, Node
+from paring.graph import LAYERS, Graph, Node
 
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-_LAYERS = ("conv2d", "linear", "conv_transpose2d")
 
 
 @dataclass(frozen=True)
@@ -59,19 +58,15 @@ def norm_statistics(module: nn.Module, graph: Graph) -> dict[str, BatchNorm]:
     """
     modules = dict(bare(module).named_modules())
     makers = {node.name: node for node in graph.nodes}
-    readers: dict[str, int] = {}
-    for node in graph.nodes:
-        for name in node.inputs:
-            readers[name] = readers.get(name, 0) + 1
-    users = graph.weight_users()
+    readers, users = graph.readers(), graph.weight_users()
     found: dict[str, BatchNorm] = {}
     for node in graph.nodes:
         norm = modules.get(node.name)
         layer = makers.get(node.inputs[0]) if node.op == "scale_shift" else None
         if not isinstance(norm, _NORMS) or norm.running_var is None or norm.running_mean is None or layer is None:
             continue
-        alone = readers[layer.name] == 1 and layer.name not in graph.outputs
-        if layer.op in _LAYERS and alone and len(users[layer.weights["weight"]]) == 1:
+        alone = len(readers[layer.name]) == 1 and layer.name not in graph.outputs
+        if layer.op in LAYERS and alone and len(users[layer.weights["weight"]]) == 1:
             entry = _statistics(norm)
             if _same(entry, node, graph):
                 found[layer.name] = entry

@@ -28,7 +28,7 @@ def batch_norms(
         batch norm, or that are one merged with something else, are left out and stay ``scale_shift``.
     """
     found: dict[str, nn.Module] = {}
-    there, shapes, users = dict(module.named_modules()), graph.validate(), graph.weight_users()
+    there, shapes, users = dict(module.named_modules()), graph.shapes, graph.weight_users()
     for node in graph.nodes:
         norm = there.get(node.name)
         if node.op != "scale_shift" or not isinstance(norm, _BatchNorm) or norm.running_mean is None:

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from paring.capture._rebuild_integer import INTEGER_OPS, moved
+from paring.capture._rules_activations import ELEMENTWISE
 from paring.errors import ArgumentError, GraphError
 from paring.forms import Dense, Form, Integer, largest_code
 from paring.graph import Graph, Node
-from paring.layers import TensorCodes, binary_sign, clamp_codes, integer_weight, lookup_codes, scale_and_shift
+from paring.layers import TensorCodes, clamp_codes, integer_weight, lookup_codes, scale_and_shift
 
 Weights = dict[str, Tensor]
 
@@ -50,12 +51,12 @@ class Rebuilt(nn.Module):
 
     def __init__(self, graph: Graph, norms: Mapping[str, nn.Module] | None = None) -> None:
         super().__init__()
-        self._shapes = graph.validate()
-        self._inputs = dict(graph.inputs)
-        self._nodes = tuple(graph.nodes)
+        self._shapes = graph.shapes
+        self._inputs = graph.inputs
+        self._nodes = graph.nodes
         self._answers = graph.outputs
         self._last = {name: node.name for node in graph.nodes for name in node.inputs}
-        self._codes = graph.codes()
+        self._codes = graph.quant_params
         self._integers = {name: form for name, form in graph.weights.items() if isinstance(form, Integer)}
         self._weights = tuple(graph.weights)
         self._own: dict[str, str] = {}
@@ -131,7 +132,11 @@ class Rebuilt(nn.Module):
         if node.name in self._codes:
             zero = self.codes_of(node.name).zero_point
             return moved(lambda *x: _TORCH_OPS[node.op](node, own, *x), zero, *inputs)
-        return _TORCH_OPS[node.op](node, own, *inputs)
+        function = ELEMENTWISE.get(node.op) or _TORCH_OPS.get(node.op)
+        if function is None:
+            fix = "Give it to paring.capture.register_operator"
+            raise GraphError("operator has no torch side", where=node.name, found=node.op, fix=fix)
+        return function(node, own, *inputs)
 
     def codes_of(self, value: str) -> TensorCodes:
         """What a value's codes stand for."""
@@ -176,9 +181,7 @@ class Rebuilt(nn.Module):
                     weights[name] = Integer(codes.numpy(force=True), form.scales, form.bits, form.axis)
                     continue
                 weights[name] = Dense(tensor.detach().float().numpy(force=True).copy())
-        graph = Graph(dict(self._inputs), list(self._nodes), self._answers, weights)
-        graph.validate()
-        return graph
+        return Graph(self._inputs, self._nodes, self._answers, weights)
 
     def _tensor(self, name: str) -> Tensor:
         """A weight by its name; its effective value where it is parametrized."""
@@ -311,28 +314,13 @@ def _lrn(node: Node, w: Weights, x: Tensor) -> Tensor:
     return F.local_response_norm(x, a["size"], a["alpha"], a["beta"], a["k"])
 
 
-def _of(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    return lambda node, w, x: function(x)
-
-
 _TORCH_OPS: dict[str, Callable[..., Tensor]] = {
     "conv2d": _conv2d,
     "conv_transpose2d": _conv_transpose2d,
     "linear": lambda node, w, x: F.linear(x, w["weight"], w.get("bias")),
     "scale_shift": lambda node, w, x: x * _per_channel(w["scale"], x) + _per_channel(w["shift"], x),
-    "relu": _of(F.relu),
-    "clip": lambda node, w, x: x.clamp(node.attrs["low"], node.attrs["high"]),
-    "leaky_relu": lambda node, w, x: F.leaky_relu(x, node.attrs["slope"]),
-    "sigmoid": _of(torch.sigmoid),
-    "tanh": _of(torch.tanh),
-    "hard_sigmoid": _of(F.hardsigmoid),
-    "hard_swish": _of(F.hardswish),
-    "silu": _of(F.silu),
-    "gelu": _of(F.gelu),
     "softmax": lambda node, w, x: x.softmax(1),
     "prelu": lambda node, w, x: F.prelu(x, w["slope"]),
-    "sign": _of(binary_sign),
-    "abs": _of(torch.abs),
     "max_pool": _max_pool,
     "avg_pool": _avg_pool,
     "adaptive_avg_pool": lambda node, w, x: F.adaptive_avg_pool2d(x, node.attrs["size"]),

@@ -1,12 +1,19 @@
-"""Lowering rules of activations: element by element, in whatever order the elements lie."""
+"""Elementwise operators, both ways: from torch calls and back. They work in whatever order the elements lie."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
 
-from paring.capture._lower import Const, Lowering, Value, rule
+from paring.capture._lower import SAME_SHAPE, Const, Lowering, Value, rule
+from paring.errors import ArgumentError
+from paring.graph import OPS
+from paring.layers import binary_sign
 
 _LARGEST = float(np.finfo(np.float32).max)
 
@@ -17,21 +24,58 @@ def unary(low: Lowering, x: Any, op: str, /, **attrs: Any) -> Value:
     return Value(low.emit(op, [x.name], attrs), x.dims)
 
 
-def _plain_unary(aten: str, op: str) -> None:
-    @rule(aten)
-    def lower(low: Lowering, x: Any) -> Value:
-        return unary(low, x, op)
+#: Operator to what computes it in torch: ``(node, weights by role, input) -> tensor``.
+ELEMENTWISE: dict[str, Callable[..., Tensor]] = {}
 
 
-for _aten, _op in {
-    "relu": "relu",
-    "sigmoid": "sigmoid",
-    "tanh": "tanh",
-    "hardsigmoid": "hard_sigmoid",
-    "hardswish": "hard_swish",
-    "silu": "silu",
-}.items():
-    _plain_unary(_aten, _op)
+def register_operator(
+    op: str,
+    function: Callable[..., Tensor],
+    aten: Sequence[str] = (),
+    attributes: Callable[..., Mapping[str, Any]] | None = None,
+) -> None:
+    """The torch side of an elementwise operator: how a call is captured, and how a graph computes it in torch.
+
+    Args:
+        op: its name in a graph (:func:`paring.graph.register_operator`).
+        function: ``(x, *attributes in the operator's order) -> tensor`` of the same shape, differentiable.
+        aten: names of the aten calls that are this operator (``elu``), overload left out.
+        attributes: ``(the call's arguments behind x) -> attributes``; raises TypeError or ArgumentError at what the
+            operator has not. By default the call has none.
+
+    Raises:
+        ArgumentError: if there is no such operator, or it is not elementwise.
+    """
+    if op not in OPS or not OPS[op].elementwise:
+        fix = "Give it to paring.graph.register_operator first"
+        raise ArgumentError("not an elementwise operator", found=repr(op), fix=fix)
+    ELEMENTWISE[op] = lambda node, weights, x: function(x, *node.attrs.values())
+    SAME_SHAPE.update(aten)
+
+    @rule(*aten)
+    def lower(low: Lowering, x: Any, *args: Any, **kwargs: Any) -> Value:
+        try:
+            attrs = attributes(*args, **kwargs) if attributes else _none(*args, **kwargs)
+        except (TypeError, ArgumentError) as error:
+            raise low.refusal(f"operator {low.call.op!r} is used in an unknown way", found=str(error)) from error
+        return unary(low, x, op, **attrs)
+
+
+def _none() -> dict[str, Any]:
+    return {}
+
+
+register_operator("relu", F.relu, ["relu"])
+register_operator("clip", torch.clamp)
+register_operator("leaky_relu", F.leaky_relu, ["leaky_relu"], lambda slope=0.01: {"slope": float(slope)})
+register_operator("sigmoid", torch.sigmoid, ["sigmoid"])
+register_operator("tanh", torch.tanh, ["tanh"])
+register_operator("hard_sigmoid", F.hardsigmoid, ["hardsigmoid"])
+register_operator("hard_swish", F.hardswish, ["hardswish"])
+register_operator("silu", F.silu, ["silu"])
+register_operator("gelu", F.gelu)
+register_operator("sign", binary_sign)
+register_operator("abs", torch.abs)
 
 
 @rule("gelu")
@@ -40,12 +84,6 @@ def gelu(low: Lowering, x: Any, *, approximate: str = "none") -> Value:
     if approximate != "none":
         raise low.refusal("GELU in its tanh approximation", found=approximate, expected="approximate='none'")
     return unary(low, x, "gelu")
-
-
-@rule("leaky_relu")
-def leaky_relu(low: Lowering, x: Any, slope: float = 0.01) -> Value:
-    """``x`` where positive, ``slope * x`` elsewhere."""
-    return unary(low, x, "leaky_relu", slope=float(slope))
 
 
 @rule("clamp", "hardtanh", "clip")

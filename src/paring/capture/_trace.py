@@ -23,7 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from paring.capture._capture import as_plain, bare, examples_for
 from paring.capture._export import place_of
-from paring.capture._lower import RULES, Lowering
+from paring.capture._lower import RULES, SAME_SHAPE, Lowering
 from paring.capture._patterns import recognized
 from paring.capture._program import Call, Place, Program, Ref, base_name, replaced
 from paring.errors import GraphError
@@ -188,8 +188,8 @@ class Recorder(TorchDispatchMode):
             raise GraphError("the network decides something by the numbers inside a tensor", where=self._where())
         if read and inplace:
             result = args[0]
-        elif op in _SHAPES and (read or _large(args)):
-            result = _SHAPES[op](*args, **kwargs)
+        elif (op in _SHAPES or op in SAME_SHAPE) and (read or _large(args)):
+            result = _SHAPES.get(op, _same)(*args, **kwargs)
         else:
             result = func(*args, **kwargs)
         made = [self._ref(t, new=True) for t in _tensors(result)]
@@ -331,11 +331,7 @@ _SHAPES: dict[str, Callable[..., Any]] = {
         [s + sum(pad[2 * (x.ndim - 1 - i) :][:2]) for i, s in enumerate(x.shape)]
     ),
     **dict.fromkeys(("add", "sub", "mul", "div", "rsub"), _binary),
-    **dict.fromkeys(
-        ("relu", "hardtanh", "sigmoid", "tanh", "silu", "hardswish", "hardsigmoid", "gelu", "leaky_relu", "clamp"),
-        _same,
-    ),
     "where": lambda condition, *_: torch.empty(condition.shape),
     **dict.fromkeys(("ge", "gt", "le", "lt"), lambda x, *_: x.new_empty(x.shape, dtype=torch.bool)),
-    **dict.fromkeys(("pow", "_softmax", "_prelu_kernel", "neg", "abs", "round"), _same),
+    **dict.fromkeys(("pow", "_softmax", "_prelu_kernel", "neg", "abs", "round", "hardtanh", "clamp", "gelu"), _same),
 }

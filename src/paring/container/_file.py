@@ -13,7 +13,6 @@ from paring.container._inspection import Inspection, Row
 from paring.errors import ArgumentError, FormatError, GraphError, OutputError
 from paring.files import read_file, write_atomic
 from paring.forms import Form
-from paring.graph import Graph
 
 #: The contents of a file, its sections, and every weight's bytes.
 Decoded = tuple[Contents, list[_frame.Section], list[int]]
@@ -31,18 +30,14 @@ def write(path: str | os.PathLike[str], contents: Contents, coding: str = "adapt
 
     Args:
         path: where; an existing file is replaced in one step.
-        contents: what; its graph is validated.
+        contents: what.
         coding: ``adaptive`` (smallest) or ``huffman`` (Deep Compression's own, arXiv 1510.00149, to compare with).
 
     Raises:
-        GraphError: if the graph is not valid.
         OutputError: if the file cannot be written (disk full, no permission, no such folder).
         ArgumentError: if the coding is unknown.
     """
-    graph = contents.graph
-    copy = Graph(dict(graph.inputs), list(graph.nodes), tuple(graph.outputs), dict(graph.weights))
-    copy.validate()
-    contents = Contents(copy, contents.preparation, tuple(contents.classes), dict(contents.provenance))
+    contents = Contents(contents.graph, contents.preparation, tuple(contents.classes), dict(contents.provenance))
     data = _encode(contents, coding)
     return _inspection(str(path), data, *_write_checked(Path(path), data, contents))
 
@@ -92,8 +87,7 @@ def _decode(data: bytes, where: str) -> Decoded:
     network, *bodies = sections
     place = f"{where}, network section (file byte {network.offset})"
     plain = _network.decode(network.data, network.items, place)
-    contents, declarations = _network.read(plain, place)
-    graph = contents.graph
+    network_of, declarations = _network.read(plain, place)
     _weights.check_decoded_size(declarations, len(data), where)
     if (declared := sum(body.items for body in bodies)) != len(declarations):
         raise FormatError(
@@ -104,14 +98,15 @@ def _decode(data: bytes, where: str) -> Decoded:
         )
     starts = list(accumulate((body.items for body in bodies), initial=0))
     jobs = [(body, declarations[a:b]) for body, (a, b) in zip(bodies, pairwise(starts), strict=True)]
+    weights: dict[str, Form] = {}
     sizes: list[int] = []
     with ThreadPoolExecutor(max(1, min(len(jobs), os.cpu_count() or 1))) as threads:
         decoded = threads.map(lambda job: _decode_weights(job[0], job[1], where), jobs)
         for (_, part), (forms, shares) in zip(jobs, decoded, strict=True):
-            graph.weights.update({name: form for (name, *_), form in zip(part, forms, strict=True)})
+            weights.update({name: form for (name, *_), form in zip(part, forms, strict=True)})
             sizes += shares
     try:
-        graph.validate()
+        contents = network_of(weights)
     except GraphError as error:
         raise FormatError(f"network cannot be: {str(error).rstrip('.')}", where=place) from None
     if _network.plain(contents)[0] != plain:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from paring.coding import adaptive
@@ -14,7 +15,7 @@ from paring.container._contents import Contents
 from paring.container._primer import PRIMER
 from paring.errors import FormatError, ParingError
 from paring.forms import FORMS, MAX_RANK, Form
-from paring.graph import OPS, Graph, Node, OpSpec
+from paring.graph import OPS, PLUGIN, Graph, Node, OpSpec
 from paring.image import Preparation
 
 #: Bytes a section may decode to: so many, and so many more for each coded byte, but never more than the last.
@@ -25,7 +26,7 @@ MAX_PROVENANCE = 256
 #: Added to the number of channels of a preparation that has a white level.
 _WHITE = 4
 
-_OP_NAMES = {spec.number: name for name, spec in OPS.items()}
+_OP_NAMES = {spec.number: name for name, spec in OPS.items() if spec.number != PLUGIN}
 _FORM_NUMBERS = {kind: number for number, kind in enumerate(FORMS)}
 _FORM_CLASSES = list(FORMS.values())
 #: A weight as the network section declares it: name, form, shape, parameters.
@@ -33,7 +34,7 @@ Declaration = tuple[str, type[Form], tuple[int, ...], dict[str, int]]
 
 
 def write_graph(out: Writer, graph: Graph) -> list[str]:
-    """Append the graph, which must be valid; returns the weights' names in the order of the file."""
+    """Append the graph; returns the weights' names in the order of the file."""
     index: dict[str, int] = {}
     order: dict[str, int] = {}
     out.number(len(graph.inputs))
@@ -119,18 +120,18 @@ def decode(code: bytes, length: int, where: str) -> bytes:
     return data
 
 
-def read(data: bytes, where: str) -> tuple[Contents, list[Declaration]]:
-    """The contents without weights, and the weights' declarations in the order of their values.
+def read(data: bytes, where: str) -> tuple[Callable[[Mapping[str, Form]], Contents], list[Declaration]]:
+    """What makes the contents of the weights, and the weights' declarations in the order of their values.
 
     Raises:
         FormatError: at the first byte that cannot be.
     """
     source = Reader(data, where)
-    graph, declarations = _read_graph(source)
-    contents = Contents(graph, *_read_facts(source))
+    parts, declarations = _read_graph(source)
+    facts = _read_facts(source)
     if source.left:
         raise source.error("bytes are left over", found=source.left)
-    return contents, declarations
+    return lambda weights: Contents(Graph(*parts, weights), *facts), declarations
 
 
 def _default_name(op: str, ops: Counter[str]) -> str:
@@ -140,10 +141,12 @@ def _default_name(op: str, ops: Counter[str]) -> str:
 
 
 def _write_node(
-    out: Writer, node: Node, default: str, weights: dict[str, Form], index: dict[str, int], order: dict[str, int]
+    out: Writer, node: Node, default: str, weights: Mapping[str, Form], index: dict[str, int], order: dict[str, int]
 ) -> None:
     spec = OPS[node.op]
     out.number(spec.number)
+    if spec.number == PLUGIN:
+        out.text(node.op)
     out.text("" if node.name == default else node.name)
     if spec.min_inputs != spec.max_inputs:
         out.number(len(node.inputs))
@@ -203,7 +206,8 @@ def _write_attr(out: Writer, value: Any) -> None:
             out.signed(number)
 
 
-def _read_graph(source: Reader) -> tuple[Graph, list[Declaration]]:
+def _read_graph(source: Reader) -> tuple[tuple[Any, Any, Any], list[Declaration]]:
+    """Inputs, nodes and outputs, unchecked, and what the weights are to be."""
     names: list[str] = []
     declarations: list[Declaration] = []
     inputs = {}
@@ -220,7 +224,7 @@ def _read_graph(source: Reader) -> tuple[Graph, list[Declaration]]:
     if len({name for name, *_ in declarations}) < len(declarations):
         raise source.error("two weights have one name")
     outputs = tuple(_reference(source, names) for _ in range(source.count(1, 64)))
-    return Graph(inputs, nodes, outputs), declarations
+    return (inputs, nodes, outputs), declarations
 
 
 def _read_facts(source: Reader) -> tuple[Preparation | None, tuple[str, ...], dict[str, str]]:
@@ -245,10 +249,7 @@ def _read_facts(source: Reader) -> tuple[Preparation | None, tuple[str, ...], di
 
 
 def _read_node(source: Reader, names: list[str], ops: Counter[str], declarations: list[Declaration]) -> Node:
-    number = source.number(255)
-    if number not in _OP_NAMES:
-        raise source.error("unknown operator", found=number)
-    op = _OP_NAMES[number]
+    op = _read_op(source)
     spec = OPS[op]
     default = _default_name(op, ops)
     name = source.text() or default
@@ -268,6 +269,19 @@ def _read_node(source: Reader, names: list[str], ops: Counter[str], declarations
         present = [bool(mask >> i & 1) for i in range(len(present))]
     weights = {role: _read_weight(source, f"{name}.{role}", declarations) for role in _roles(spec, present)}
     return Node(name, op, sources, attrs, weights)
+
+
+def _read_op(source: Reader) -> str:
+    number = source.number(PLUGIN)
+    if number != PLUGIN:
+        if number not in _OP_NAMES:
+            raise source.error("unknown operator", found=number)
+        return _OP_NAMES[number]
+    op = source.text()
+    if op not in OPS or OPS[op].number != PLUGIN:
+        fix = "Register it before the file is read: paring.graph.register_operator"
+        raise source.error("operator is none of this release's and not registered", found=repr(op), fix=fix)
+    return op
 
 
 def _read_weight(source: Reader, implied: str, declarations: list[Declaration]) -> str:

@@ -46,9 +46,7 @@ def remove_channels(
             kept.setdefault(name, {})[axis] = places
     weights = {name: _cut(name, form, kept.get(name, {})) for name, form in graph.weights.items()}
     nodes = [replace(node, attrs=_attrs(node, graph, coupled, keep)) for node in graph.nodes]
-    smaller = Graph(dict(graph.inputs), nodes, graph.outputs, weights)
-    smaller.validate()
-    return smaller, kept
+    return graph.replaced(nodes=nodes, weights=weights), kept
 
 
 def _cut(name: str, form: Form, places: Mapping[int, np.ndarray]) -> Form:

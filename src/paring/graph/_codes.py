@@ -11,11 +11,7 @@ import numpy as np
 from paring.errors import ArgumentError, GraphError
 from paring.forms import Form, Integer, largest_code
 from paring.graph._integer import HALF_SUM, MAX_WINDOW, QuantParams, integer_bias, multiplier, multipliers
-from paring.graph._integer_ops import INTEGER_OPS
-
-#: Operators that move or compare numbers without computing: codes in, codes of the same kind out. A map of codes is
-#: padded with the zero point; a window of ``max_pool`` wholly outside the map gives code 0.
-MOVES = frozenset(["max_pool", "flatten", "concat", "slice_channels", "channel_shuffle", "subsample", "pad"])
+from paring.graph._integer_ops import INTEGER_OPS, OPS
 
 Shapes = Mapping[str, tuple[int, ...]]
 Weights = Mapping[str, Form]
@@ -72,7 +68,7 @@ def infer_codes(
 def _made(node: _Node, sources: list[QuantParams | None]) -> QuantParams | None:
     """What the node's value stands for; None if it is floats."""
     has_codes = [source is not None for source in sources]
-    if node.op in MOVES:
+    if OPS[node.op].moves_data:
         if len(set(sources)) > 1:
             found = ", ".join(map(str, sources))
             raise _error(node, "inputs stand for different numbers", found, "all floats, or codes of one scale")

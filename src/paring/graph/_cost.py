@@ -12,32 +12,7 @@ import numpy as np
 from paring.forms import Codebook, Form
 from paring.graph._cost_table import html, text
 from paring.graph._graph import Graph, Node
-
-#: Operators that can write over their first input if nothing else reads it afterwards.
-_IN_PLACE = frozenset(
-    [
-        "scale_shift",
-        "relu",
-        "clip",
-        "leaky_relu",
-        "sigmoid",
-        "tanh",
-        "hard_sigmoid",
-        "hard_swish",
-        "silu",
-        "gelu",
-        "softmax",
-        "prelu",
-        "sign",
-        "abs",
-        "add",
-        "mul",
-        "rescale",
-        "lookup",
-        "integer_add",
-    ]
-)
-_MULTIPLYING = frozenset(["conv2d", "linear", "conv_transpose2d", "integer_conv2d", "integer_linear"])
+from paring.graph._integer_ops import OPS
 
 
 @dataclass(frozen=True)
@@ -139,7 +114,7 @@ def cost(graph: Graph, activation_bytes: int = 4) -> Cost:
     Raises:
         GraphError: if the graph is not well formed.
     """
-    shapes, codes = graph.validate(), graph.codes()
+    shapes, codes = graph.shapes, graph.quant_params
     sizes = {name: prod(shape) * (1 if name in codes else activation_bytes) for name, shape in shapes.items()}
     live = _live_bytes(graph, sizes)
     counted: set[str] = set()
@@ -175,13 +150,15 @@ def cost(graph: Graph, activation_bytes: int = 4) -> Cost:
 
 
 def _macs(node: Node, weight: Form | None, shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, int]:
-    """(all, those with a weight that is not zero): every weight is used once per output position, in a transposed
-    convolution once per input position.
-    """
-    if weight is None or node.op not in _MULTIPLYING:
-        return 0, 0
-    positions = prod(shapes[node.inputs[0] if node.op == "conv_transpose2d" else node.name][:-1])
-    return positions * weight.size, positions * weight.nonzeros
+    """(all, those with a weight that is not zero)."""
+    positions = weight_uses(node, shapes)
+    return (0, 0) if weight is None else (positions * weight.size, positions * weight.nonzeros)
+
+
+def weight_uses(node: Node, shapes: Mapping[str, tuple[int, ...]]) -> int:
+    """How often each number of a node's weight is multiplied for one input; 0 of what is no layer."""
+    map_of = {"output": node.name, "input": node.inputs[0]}.get(OPS[node.op].macs)
+    return 0 if map_of is None else prod(shapes[map_of][:-1])
 
 
 def _width(weight: Form | None) -> int:
@@ -203,7 +180,7 @@ def _live_bytes(graph: Graph, size: Mapping[str, int]) -> list[int]:
         dying = {name for name in node.inputs if last[name] == position}
         freed = sum(size[name] for name in dying)
         first = node.inputs[0]
-        reused = node.op in _IN_PLACE and first in dying and size[first] == size[node.name]
+        reused = OPS[node.op].in_place and first in dying and size[first] == size[node.name]
         alive += 0 if reused else size[node.name]
         out.append(alive)
         alive -= freed - (size[first] if reused else 0)

@@ -25,23 +25,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import prod
 from typing import Any
 
 import numpy as np
 
+from paring.graph._channel_flow import Classes, follow
 from paring.graph._graph import Graph, Node
+from paring.graph._integer_ops import OPS
 
 #: A weight's name and one of its axes.
 Axis = tuple[str, int]
-
-#: Operators whose output channels are their first input's, one by one.
-_ACTIVATIONS = (
-    "relu", "clip", "leaky_relu", "sigmoid", "tanh", "hard_sigmoid", "hard_swish", "silu", "gelu", "sign", "abs",
-)  # fmt: skip
-_PASS = (*_ACTIVATIONS, "max_pool", "avg_pool", "adaptive_avg_pool", "global_avg_pool", "subsample")
-#: Operators that make channels from others through a weight.
-LAYERS = ("conv2d", "linear", "conv_transpose2d")
 
 
 @dataclass(frozen=True)
@@ -71,53 +64,41 @@ class Couplings:
 
 
 def couplings(graph: Graph) -> Couplings:
-    """Follow every channel through the graph.
-
-    Raises:
-        GraphError: if the graph is not well formed.
-    """
+    """Follow every channel through the graph."""
     walk = _Walk(graph)
-    for node in walk.graph.nodes:
-        walk.values[node.name] = _RULES.get(node.op, _unknown)(walk, node, *(walk.values[i] for i in node.inputs))
+    walk.values = follow(graph, walk.input, walk.node, walk.new)
     for name in graph.outputs:
         walk.fix(walk.values[name], "is an answer of the network")
     return walk.finished()
 
 
-class _Walk:
-    """Union-find over channels in the making."""
+class _Walk(Classes):
+    """Classes of channels in the making."""
 
     def __init__(self, graph: Graph) -> None:
-        self.shapes = graph.validate()
+        super().__init__()
         self.graph = graph
-        self.parent: list[int] = []
         self.why: dict[int, str] = {}
         self.values: dict[str, np.ndarray] = {}
         self.axes: dict[Axis, np.ndarray] = {}
         self.makers: list[Axis] = []
         self.layers: dict[str, str] = {}
-        for name, shape in graph.inputs.items():
-            self.values[name] = self.fresh(shape[-1])
-            self.fix(self.values[name], "is an input of the network")
 
-    def fresh(self, count: int) -> np.ndarray:
-        """New classes of one channel each."""
-        first = len(self.parent)
-        self.parent += range(first, first + count)
-        return np.arange(first, first + count)
+    def input(self, name: str) -> np.ndarray:
+        """The classes of an input of the network."""
+        classes = self.new(self.graph.inputs[name][-1])
+        self.fix(classes, "is an input of the network")
+        return classes
 
-    def root(self, one: int) -> int:
-        """The class that stands for this one."""
-        while self.parent[one] != one:
-            self.parent[one] = self.parent[self.parent[one]]
-            one = self.parent[one]
-        return one
-
-    def join(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        """Make entry i of the one and of the other one class; gives the first back."""
-        for a, b in zip(first.tolist(), second.tolist(), strict=True):
-            self.parent[self.root(b)] = self.root(a)
-        return first
+    def node(self, node: Node, inputs: list[np.ndarray]) -> np.ndarray | None:
+        """The classes that a node makes; None where its channels are its inputs'."""
+        if node.op in _RULES:
+            return _RULES[node.op](self, node, *inputs)
+        if OPS[node.op].channels is None:
+            return _unknown(self, node, *inputs)
+        for role in node.weights:  # a number per channel
+            self.tie(node, role, 0, inputs[0])
+        return None
 
     def fix(self, classes: np.ndarray, why: str) -> None:
         """Let nobody cut these."""
@@ -147,8 +128,7 @@ class _Walk:
 
     def finished(self) -> Couplings:
         """Classes renumbered, reasons gathered."""
-        roots = np.array([self.root(i) for i in range(len(self.parent))], np.int64)
-        kept, number = np.unique(roots, return_inverse=True)
+        kept, number = np.unique(self.roots(), return_inverse=True)
         number = number.reshape(-1)  # some releases of NumPy 2 keep a shape here
         fixed: dict[int, str] = {}
         for one, why in self.why.items():
@@ -158,33 +138,23 @@ class _Walk:
         return Couplings(len(kept), values, axes, tuple(self.makers), self.layers, fixed)
 
 
-def _pass(walk: _Walk, node: Node, x: np.ndarray) -> np.ndarray:
-    return x
-
-
 def _unknown(walk: _Walk, node: Node, *inputs: np.ndarray) -> np.ndarray:
     why = f"is read by {node.name}, a {node.op}, which mixes channels"
     for x in inputs:
         walk.fix(x, why)
-    out = walk.fresh(walk.shapes[node.name][-1])
+    out = walk.new(walk.graph.shapes[node.name][-1])
     walk.fix(out, f"is made by {node.name}, a {node.op}")
     return out
 
 
-def _vectors(walk: _Walk, node: Node, x: np.ndarray) -> np.ndarray:
-    for role in node.weights:
-        walk.tie(node, role, 0, x)
-    return x
-
-
-def _conv2d(walk: _Walk, node: Node, x: np.ndarray) -> np.ndarray:
-    groups: Any = node.attrs["groups"]
+def _layer(walk: _Walk, node: Node, x: np.ndarray) -> np.ndarray:
+    groups: Any = node.attrs.get("groups", 1)
     made, per_group = walk.graph.weights[node.weights["weight"]].shape[:2]
     if groups > 1 and per_group == 1:
         out = np.repeat(x, made // groups)
     else:
         walk.tie(node, "weight", 1, walk.rows(x, groups))
-        out = np.tile(walk.fresh(made // groups), groups)
+        out = np.tile(walk.new(made // groups), groups)
     walk.tie(node, "weight", 0, out, makes=True)
     walk.tie(node, "bias", 0, out)
     return out
@@ -199,17 +169,9 @@ def _conv_transpose2d(walk: _Walk, node: Node, x: np.ndarray) -> np.ndarray:
     else:
         walk.rows(x, groups)
         walk.tie(node, "weight", 0, x)
-        made = walk.fresh(per_group)
+        made = walk.new(per_group)
         out = np.tile(made, groups)
         walk.tie(node, "weight", 1, made, makes=True)
-    walk.tie(node, "bias", 0, out)
-    return out
-
-
-def _linear(walk: _Walk, node: Node, x: np.ndarray) -> np.ndarray:
-    out = walk.fresh(walk.shapes[node.name][-1])
-    walk.tie(node, "weight", 1, x)
-    walk.tie(node, "weight", 0, out, makes=True)
     walk.tie(node, "bias", 0, out)
     return out
 
@@ -221,46 +183,18 @@ def _elementwise(walk: _Walk, node: Node, x: np.ndarray, y: np.ndarray) -> np.nd
     return x
 
 
-def _concat(walk: _Walk, node: Node, *inputs: np.ndarray) -> np.ndarray:
-    return np.concatenate(inputs)
-
-
-def _slice(walk: _Walk, node: Node, x: np.ndarray) -> np.ndarray:
-    start: Any = node.attrs["start"]
-    stop: Any = node.attrs["stop"]
-    return x[start:stop]
-
-
-def _shuffle(walk: _Walk, node: Node, x: np.ndarray) -> np.ndarray:
+def _shuffle(walk: _Walk, node: Node, x: np.ndarray) -> None:
+    """The channels go on as the operator's row says; positions of groups are tied before."""
     groups: Any = node.attrs["groups"]
     if groups > 1 and groups < len(x):
         walk.rows(x, groups)
-    return x.reshape(groups, -1).T.reshape(-1)
 
 
-def _pad(walk: _Walk, node: Node, x: np.ndarray) -> np.ndarray:
-    attrs: Any = node.attrs
-    front, back = attrs["channels"]
-    return np.concatenate([walk.fresh(front), x, walk.fresh(back)])
-
-
-def _flatten(walk: _Walk, node: Node, x: np.ndarray) -> np.ndarray:
-    pixels = prod(walk.shapes[node.inputs[0]][:-1])
-    return np.repeat(x, pixels) if node.attrs["order"] == "chw" else np.tile(x, pixels)
-
-
-_RULES: dict[str, Callable[..., np.ndarray]] = {
-    **dict.fromkeys(_PASS, _pass),
-    "conv2d": _conv2d,
+_RULES: dict[str, Callable[..., np.ndarray | None]] = {
+    "conv2d": _layer,
     "conv_transpose2d": _conv_transpose2d,
-    "linear": _linear,
-    "scale_shift": _vectors,
-    "prelu": _vectors,
+    "linear": _layer,
     "add": _elementwise,
     "mul": _elementwise,
-    "concat": _concat,
-    "slice_channels": _slice,
     "channel_shuffle": _shuffle,
-    "pad": _pad,
-    "flatten": _flatten,
 }

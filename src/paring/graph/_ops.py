@@ -1,21 +1,32 @@
-"""The operators: one row each, with attributes, weights and the rule for the output's shape.
+"""The operators: one row each, with attributes, weights, the rule for the output's shape, and its traits.
 
-Shapes are batch-free: ``(H, W, C)`` for maps, ``(F,)`` for vectors. ``padding`` is ``(top, bottom, left, right)``.
-Defaults in ``attrs`` also fix each attribute's type. To add an operator, add a rule and a row here, a function to the
-reference interpreter and, where speed matters, a kernel.
+A row is the one place where a fact about an operator stands: who overwrites its input, whose channels go where, who is
+a table on codes, is asked of it here and listed nowhere else. To add an operator, add a row, a function of its name to
+the reference interpreter, a row to ``capture`` and, where speed matters, a kernel (``docs/contributing.md``); from
+outside the package, :func:`register_operator`.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import prod
+from math import inf
 from typing import Any
 
-from paring.errors import GraphError
+import numpy as np
 
-Shape = tuple[int, ...]
+from paring.errors import ArgumentError
+from paring.graph import _channel_flow as flow
+from paring.graph import _shapes as shapes
+from paring.graph._shapes import Shape
+
 Infer = Callable[[Mapping[str, Any], Sequence[Shape], Mapping[str, Shape]], Shape]
+#: ``(attrs, inputs, weights by role) -> output``: float32 arrays with the batch in front, dense weights.
+Compute = Callable[[Mapping[str, Any], list[np.ndarray], Mapping[str, np.ndarray]], np.ndarray]
+
+#: Number in the file of every operator from outside the package; its name stands behind it.
+PLUGIN = 255
 
 
 @dataclass(frozen=True)
@@ -23,13 +34,28 @@ class OpSpec:
     """One operator.
 
     Attributes:
+        number: the operator's number in the file; never reused. :data:`PLUGIN` for one that :func:`register_operator`
+            adds.
         infer: ``(attrs, input shapes, weight shapes) -> output shape``; raises GraphError when they do not fit.
         attrs: attribute name to default (which also fixes its type).
         required_weights: roles a node must have.
         optional_weights: roles a node may have.
         min_inputs: fewest input values.
         max_inputs: most input values.
-        number: the operator's number in the file; never reused.
+        elementwise: each number of the output is a function of the number of the input in its place, the same one
+            everywhere or, where it has weights, in its channel.
+        in_place: its output may overwrite its first input.
+        moves_data: it moves or compares numbers without computing: codes in, codes of the same kind out. A map of codes
+            is padded with the zero point; a window of ``max_pool`` wholly outside the map gives code 0.
+        homogeneous: ``f(t x) = t f(x)`` for every ``t > 0``, channel by channel.
+        activation: it is a layer's nonlinearity.
+        clamp: ``attrs -> (low, high)`` if it is ``min(max(x, low), high)``.
+        channels: where the output's channels come from, if each is one of the inputs' (or zeros); None of an operator
+            that makes channels, mixes or joins them.
+        weight_axes: (output axis, input axis) of the weight of a layer that makes channels from others.
+        macs: every number of the weight is used once per position of its ``output`` or of its ``input``; empty: it
+            multiplies nothing that counts.
+        compute: a plug-in's function in the reference interpreter; None: the one of the operator's name there.
     """
 
     number: int
@@ -39,258 +65,138 @@ class OpSpec:
     optional_weights: tuple[str, ...] = ()
     min_inputs: int = 1
     max_inputs: int = 1
+    elementwise: bool = False
+    in_place: bool = False
+    moves_data: bool = False
+    homogeneous: bool = False
+    activation: bool = False
+    clamp: Callable[[Mapping[str, Any]], tuple[float, float]] | None = None
+    channels: flow.Sources | None = None
+    weight_axes: tuple[int, int] | None = None
+    macs: str = ""
+    compute: Compute | None = None
+
+    @property
+    def tabulated(self) -> bool:
+        """Whether it is a table on codes: one function of one number, and more than a clamp."""
+        return self.elementwise and self.clamp is None and not self.required_weights
+
+    @classmethod
+    def function(
+        cls, number: int = PLUGIN, attrs: Mapping[str, Any] | None = None, *, infer: Infer = shapes.same, **traits: Any
+    ) -> OpSpec:
+        """An elementwise operator: shape and channels stay, and the output may overwrite the input."""
+        return cls(number, infer, attrs or {}, elementwise=True, in_place=True, channels=flow.kept, **traits)
 
 
-def _expect(condition: bool, what: str, found: object = None, expected: object = None) -> None:
-    if not condition:
-        raise GraphError(what, found=found, expected=expected)
+def register_operator(name: str, spec: OpSpec) -> None:
+    """Add an operator from outside the package.
 
+    It then stands in graphs and files like any other: costs, pruning, quantization to codes (as a table where it is
+    elementwise), the reference interpreter. ``paring.capture.register_operator`` adds its torch side. The native engine
+    has no kernel for it: a network that computes it on floats runs in the reference interpreter there.
 
-def _map(shape: Shape) -> tuple[int, int, int]:
-    _expect(len(shape) == 3, "input is not a map", found=shape, expected="(H, W, C)")
-    return shape[0], shape[1], shape[2]
+    A file names the operator, so whoever reads the file has to register it first.
 
+    Args:
+        name: of lowercase letters, digits, ``_`` and ``.``; something like ``acme.softsign`` meets no other.
+        spec: its row, with :data:`PLUGIN` for its number and a ``compute``.
 
-def _window(size: int, kernel: int, stride: int, before: int, after: int, dilation: int, ceil: bool) -> int:
-    """Number of window positions along one axis (floor or ceil mode, as torch defines the latter)."""
-    _expect(kernel >= 1 and stride >= 1 and dilation >= 1, "kernel, stride or dilation below 1")
-    _expect(before >= 0 and after >= 0, "negative padding", found=(before, after))
-    span = dilation * (kernel - 1) + 1
-    room = size + before + after - span
-    _expect(
-        room >= 0, "window is larger than the padded input", found=span, expected=f"at most {size + before + after}"
-    )
-    steps = -(-room // stride) if ceil else room // stride
-    if ceil and steps * stride >= size + before:  # the last window would start in the padding behind the input
-        steps -= 1
-    return steps + 1
-
-
-def _spatial(attrs: Mapping[str, Any], shape: Shape, kernel: tuple[int, int], ceil: bool = False) -> tuple[int, int]:
-    height, width, _ = _map(shape)
-    top, bottom, left, right = attrs["padding"]
-    dilation = attrs.get("dilation", (1, 1))
-    return (
-        _window(height, kernel[0], attrs["stride"][0], top, bottom, dilation[0], ceil),
-        _window(width, kernel[1], attrs["stride"][1], left, right, dilation[1], ceil),
-    )
-
-
-def _bias(weights: Mapping[str, Shape], out: int) -> None:
-    if "bias" in weights:
-        _expect(weights["bias"] == (out,), "bias has the wrong shape", found=weights["bias"], expected=(out,))
-
-
-def _conv2d(attrs: Mapping[str, Any], inputs: Sequence[Shape], weights: Mapping[str, Shape]) -> Shape:
-    channels, weight, groups = _map(inputs[0])[2], weights["weight"], attrs["groups"]
-    _expect(len(weight) == 4, "weight is not (out, in / groups, kh, kw)", found=weight)
-    _expect(groups >= 1 and channels % groups == 0 and weight[0] % groups == 0, "groups do not divide", found=groups)
-    expected = channels // groups
-    _expect(weight[1] == expected, "weight does not fit the input's channels", found=weight[1], expected=expected)
-    _bias(weights, weight[0])
-    return (*_spatial(attrs, inputs[0], (weight[2], weight[3])), weight[0])
-
-
-#: Elements a transposed convolution may make before its padding is cut off: as many as any value may have.
-_MOST_UNCUT = 1 << 27
-
-
-def _conv_transpose2d(attrs: Mapping[str, Any], inputs: Sequence[Shape], weights: Mapping[str, Shape]) -> Shape:
-    height, width, channels = _map(inputs[0])
-    weight, groups, extra = weights["weight"], attrs["groups"], attrs["output_padding"]
-    _expect(len(weight) == 4, "weight is not (in, out / groups, kh, kw)", found=weight)
-    _expect(groups >= 1 and channels % groups == 0, "groups do not divide", found=groups)
-    _expect(weight[0] == channels, "weight does not fit the input's channels", found=weight[0], expected=channels)
-    stride, dilation, (top, bottom, left, right) = attrs["stride"], attrs["dilation"], attrs["padding"]
-    _expect(min(*stride, *dilation, *weight[1:]) >= 1, "kernel, stride or dilation below 1")
-    _expect(min(top, bottom, left, right) >= 0, "negative padding", found=attrs["padding"])
-    most = tuple(max(s, d) - 1 for s, d in zip(stride, dilation, strict=True))
-    fits = all(0 <= e <= m for e, m in zip(extra, most, strict=True))
-    _expect(fits, "output_padding is not below stride or dilation", found=extra, expected=f"at most {most}")
-    rows = (height - 1) * stride[0] + dilation[0] * (weight[2] - 1) + 1 + extra[0]
-    columns = (width - 1) * stride[1] + dilation[1] * (weight[3] - 1) + 1 + extra[1]
-    size = rows * columns * weight[1] * groups
-    _expect(size <= _MOST_UNCUT, "output before padding is cut off is too large", found=size, expected=_MOST_UNCUT)
-    rows, columns = rows - top - bottom, columns - left - right
-    _expect(rows >= 1 and columns >= 1, "padding takes away the whole output", found=(rows, columns))
-    _bias(weights, weight[1] * groups)
-    return (rows, columns, weight[1] * groups)
-
-
-def _linear(attrs: Mapping[str, Any], inputs: Sequence[Shape], weights: Mapping[str, Shape]) -> Shape:
-    weight = weights["weight"]
-    _expect(len(weight) == 2, "weight is not (out, in)", found=weight)
-    _expect(inputs[0] == (weight[1],), "weight does not fit the input", found=inputs[0], expected=(weight[1],))
-    _bias(weights, weight[0])
-    return (weight[0],)
-
-
-def _same(attrs: Mapping[str, Any], inputs: Sequence[Shape], weights: Mapping[str, Shape]) -> Shape:
-    return inputs[0]
-
-
-def _per_channel(attrs: Mapping[str, Any], inputs: Sequence[Shape], weights: Mapping[str, Shape]) -> Shape:
-    for role, shape in weights.items():
-        _expect(shape == inputs[0][-1:], f"{role} does not fit the channels", found=shape, expected=inputs[0][-1:])
-    return inputs[0]
-
-
-def _clip(attrs: Mapping[str, Any], inputs: Sequence[Shape], weights: Mapping[str, Shape]) -> Shape:
-    _expect(attrs["low"] <= attrs["high"], "low is above high", found=(attrs["low"], attrs["high"]))
-    return inputs[0]
-
-
-def _max_pool(attrs: Mapping[str, Any], inputs: Sequence[Shape], weights: Mapping[str, Shape]) -> Shape:
-    return _pool(attrs, inputs[0])
-
-
-def _avg_pool(attrs: Mapping[str, Any], inputs: Sequence[Shape], weights: Mapping[str, Shape]) -> Shape:
-    return _pool(attrs, inputs[0])
-
-
-def _pool(attrs: Mapping[str, Any], shape: Shape) -> Shape:
-    kernel, padding = attrs["kernel"], attrs["padding"]
-    half = (kernel[0] // 2, kernel[0] // 2, kernel[1] // 2, kernel[1] // 2)
-    _expect(all(p <= h for p, h in zip(padding, half, strict=True)), "padding exceeds half the window", found=padding)
-    return (*_spatial(attrs, shape, kernel, attrs["ceil_mode"]), _map(shape)[2])
-
-
-def _adaptive(attrs: Mapping[str, Any], inputs: Sequence[Shape], weights: Mapping[str, Shape]) -> Shape:
-    _expect(all(side >= 1 for side in attrs["size"]), "output size below 1", found=attrs["size"])
-    # Larger sides would let a few bytes of file ask for any amount of memory.
-    _expect(all(side <= 4096 for side in attrs["size"]), "output size is too large", found=attrs["size"])
-    return (*attrs["size"], _map(inputs[0])[2])
-
-
-def _global(attrs: Mapping[str, Any], inputs: Sequence[Shape], weights: Mapping[str, Shape]) -> Shape:
-    return (_map(inputs[0])[2],)
-
-
-def _channel_mean(attrs: Mapping[str, Any], inputs: Sequence[Shape], weights: Mapping[str, Shape]) -> Shape:
-    return (*inputs[0][:-1], 1)
-
-
-def _flatten(attrs: Mapping[str, Any], inputs: Sequence[Shape], weights: Mapping[str, Shape]) -> Shape:
-    _expect(attrs["order"] in ("chw", "hwc"), "unknown order", found=attrs["order"], expected="chw or hwc")
-    return (prod(inputs[0]),)
-
-
-def _elementwise(attrs: Mapping[str, Any], inputs: Sequence[Shape], weights: Mapping[str, Shape]) -> Shape:
-    """Equal shapes; or a second operand of one number per channel, ``(C,)`` / ``(1, 1, C)`` (squeeze-and-excite), or
-    one per pixel, ``(H, W, 1)`` (XNOR-Net's K).
+    Raises:
+        ArgumentError: if the name is taken or cannot be, or the row lacks something.
     """
-    first, second = inputs
-    broadcast = second in (first, first[-1:], (1, 1, *first[-1:]), (*first[:-1], 1))
-    _expect(broadcast, "operands do not fit", found=f"{first} and {second}")
-    return first
+    from paring.graph._integer_ops import OPS
 
-
-def _concat(attrs: Mapping[str, Any], inputs: Sequence[Shape], weights: Mapping[str, Shape]) -> Shape:
-    first = inputs[0]
-    fits = all(shape[:-1] == first[:-1] for shape in inputs)
-    _expect(fits, "maps of different sizes cannot be concatenated", found=list(inputs))
-    return (*first[:-1], sum(shape[-1] for shape in inputs))
-
-
-def _slice(attrs: Mapping[str, Any], inputs: Sequence[Shape], weights: Mapping[str, Shape]) -> Shape:
-    start, stop, channels = attrs["start"], attrs["stop"], inputs[0][-1]
-    _expect(0 <= start < stop <= channels, "slice is outside the channels", found=(start, stop), expected=channels)
-    return (*inputs[0][:-1], stop - start)
-
-
-def _strided(attrs: Mapping[str, Any], inputs: Sequence[Shape], weights: Mapping[str, Shape]) -> Shape:
-    height, width, channels = _map(inputs[0])
-    step = attrs["stride"]
-    _expect(min(step) >= 1, "stride below 1", found=step)
-    return (-(-height // step[0]), -(-width // step[1]), channels)
-
-
-def _pad(attrs: Mapping[str, Any], inputs: Sequence[Shape], weights: Mapping[str, Shape]) -> Shape:
-    height, width, channels = _map(inputs[0])
-    (top, bottom, left, right), (front, back) = attrs["padding"], attrs["channels"]
-    amounts = (top, bottom, left, right, front, back)
-    _expect(all(0 <= p <= 1 << 16 for p in amounts), "padding is negative or too large", found=amounts)
-    return (height + top + bottom, width + left + right, channels + front + back)
-
-
-def _shuffle(attrs: Mapping[str, Any], inputs: Sequence[Shape], weights: Mapping[str, Shape]) -> Shape:
-    groups, channels = attrs["groups"], inputs[0][-1]
-    _expect(
-        groups >= 1 and channels % groups == 0, "groups do not divide the channels", found=groups, expected=channels
-    )
-    return inputs[0]
-
-
-def _lrn(attrs: Mapping[str, Any], inputs: Sequence[Shape], weights: Mapping[str, Shape]) -> Shape:
-    _expect(attrs["size"] >= 1, "size below 1", found=attrs["size"])
-    return inputs[0]
+    if not re.fullmatch(r"[a-z][a-z0-9_.]{0,63}", name):
+        raise ArgumentError(
+            "invalid operator name", found=repr(name), expected="up to 64 of a-z, 0-9, _ and ., a letter first"
+        )
+    if spec.number != PLUGIN or spec.compute is None:
+        found = f"number {spec.number}, compute {spec.compute}"
+        raise ArgumentError("invalid operator", where=name, found=found, expected="number PLUGIN, and a compute")
+    if OPS.get(name, spec) != spec:
+        raise ArgumentError("operator name is taken", where=name, fix="Choose another, such as acme." + name)
+    OPS[name] = spec
 
 
 _NO_PAD = (0, 0, 0, 0)
+_LAYER: dict[str, Any] = {"required_weights": ("weight",), "optional_weights": ("bias",)}
 _POOL = {"kernel": (1, 1), "stride": (1, 1), "padding": _NO_PAD, "dilation": (1, 1), "ceil_mode": False}
 
-#: Every operator by name.
-OPS: dict[str, OpSpec] = {
+#: The operators on floats, and those that take codes as they take floats, by name.
+FLOAT_OPS: dict[str, OpSpec] = {
     # cross-correlation, as torch defines conv2d
     "conv2d": OpSpec(
         1,
-        _conv2d,
+        shapes.conv2d,
         {"stride": (1, 1), "padding": _NO_PAD, "dilation": (1, 1), "groups": 1},
-        required_weights=("weight",),
-        optional_weights=("bias",),
+        **_LAYER,
+        weight_axes=(0, 1),
+        macs="output",
     ),
-    "linear": OpSpec(2, _linear, required_weights=("weight",), optional_weights=("bias",)),
+    "linear": OpSpec(2, shapes.linear, **_LAYER, weight_axes=(0, 1), macs="output"),
     # y = x * scale + shift per channel: what is left of a batch norm that could not be folded
-    "scale_shift": OpSpec(3, _per_channel, required_weights=("scale", "shift")),
-    "relu": OpSpec(4, _same),
-    "clip": OpSpec(5, _clip, {"low": 0.0, "high": 6.0}),
-    "leaky_relu": OpSpec(6, _same, {"slope": 0.01}),
-    "sigmoid": OpSpec(7, _same),
-    "tanh": OpSpec(8, _same),
-    "hard_sigmoid": OpSpec(9, _same),
-    "hard_swish": OpSpec(10, _same),
-    "silu": OpSpec(11, _same),
-    "gelu": OpSpec(12, _same),
-    "softmax": OpSpec(13, _same),
-    "prelu": OpSpec(14, _per_channel, required_weights=("slope",)),
+    "scale_shift": OpSpec.function(3, infer=shapes.per_channel, required_weights=("scale", "shift")),
+    "relu": OpSpec.function(4, clamp=lambda attrs: (0.0, inf), homogeneous=True, activation=True),
+    "clip": OpSpec.function(
+        5,
+        {"low": 0.0, "high": 6.0},
+        infer=shapes.clip,
+        clamp=lambda attrs: (attrs["low"], attrs["high"]),
+        activation=True,
+    ),
+    "leaky_relu": OpSpec.function(6, {"slope": 0.01}, homogeneous=True, activation=True),
+    "sigmoid": OpSpec.function(7, activation=True),
+    "tanh": OpSpec.function(8, activation=True),
+    "hard_sigmoid": OpSpec.function(9, activation=True),
+    "hard_swish": OpSpec.function(10, activation=True),
+    "silu": OpSpec.function(11, activation=True),
+    "gelu": OpSpec.function(12, activation=True),
+    "softmax": OpSpec(13, shapes.same, in_place=True),
+    "prelu": OpSpec.function(
+        14, infer=shapes.per_channel, required_weights=("slope",), homogeneous=True, activation=True
+    ),
     # +1 where x >= 0, else -1: what a bit can hold (arXiv 1603.05279, section 3.1)
-    "sign": OpSpec(15, _same),
-    "abs": OpSpec(16, _same),
-    "max_pool": OpSpec(20, _max_pool, _POOL),
+    "sign": OpSpec.function(15),
+    "abs": OpSpec.function(16, homogeneous=True),
+    "max_pool": OpSpec(20, shapes.pool, _POOL, moves_data=True, homogeneous=True, channels=flow.kept),
     "avg_pool": OpSpec(
         21,
-        _avg_pool,
+        shapes.pool,
         {k: v for k, v in _POOL.items() if k != "dilation"} | {"count_include_pad": True},
+        homogeneous=True,
+        channels=flow.kept,
     ),
-    "adaptive_avg_pool": OpSpec(22, _adaptive, {"size": (1, 1)}),
+    "adaptive_avg_pool": OpSpec(22, shapes.adaptive, {"size": (1, 1)}, homogeneous=True, channels=flow.kept),
     # (H, W, C) -> (C,)
-    "global_avg_pool": OpSpec(23, _global),
+    "global_avg_pool": OpSpec(23, shapes.global_pool, homogeneous=True, channels=flow.kept),
     # (H, W, C) -> (H, W, 1)
-    "channel_mean": OpSpec(25, _channel_mean),
+    "channel_mean": OpSpec(25, shapes.channel_mean),
     # order in which the elements of (H, W, C) are laid out; torch's flatten of NCHW is "chw"
-    "flatten": OpSpec(24, _flatten, {"order": "chw"}),
+    "flatten": OpSpec(24, shapes.flatten, {"order": "chw"}, moves_data=True, channels=flow.flattened),
     # second operand: as large, one number per channel, or one per pixel
-    "add": OpSpec(30, _elementwise, min_inputs=2, max_inputs=2),
-    "mul": OpSpec(31, _elementwise, min_inputs=2, max_inputs=2),
+    "add": OpSpec(30, shapes.broadcast, min_inputs=2, max_inputs=2, in_place=True),
+    "mul": OpSpec(31, shapes.broadcast, min_inputs=2, max_inputs=2, in_place=True),
     # along channels
-    "concat": OpSpec(32, _concat, min_inputs=1, max_inputs=64),
+    "concat": OpSpec(32, shapes.concat, max_inputs=64, moves_data=True, channels=flow.joined),
     # channels start .. stop - 1
-    "slice_channels": OpSpec(33, _slice, {"start": 0, "stop": 1}),
+    "slice_channels": OpSpec(33, shapes.slice_channels, {"start": 0, "stop": 1}, moves_data=True, channels=flow.sliced),
     # (C,) -> viewed as groups x C / groups, transposed (ShuffleNet, arXiv 1707.01083)
-    "channel_shuffle": OpSpec(34, _shuffle, {"groups": 1}),
+    "channel_shuffle": OpSpec(34, shapes.shuffle, {"groups": 1}, moves_data=True, channels=flow.shuffled),
     # every stride-th row and column: CIFAR ResNet's option-A shortcut
-    "subsample": OpSpec(35, _strided, {"stride": (1, 1)}),
+    "subsample": OpSpec(35, shapes.strided, {"stride": (1, 1)}, moves_data=True, channels=flow.kept),
     # zeros around the map and in front of and behind the channels
-    "pad": OpSpec(36, _pad, {"padding": _NO_PAD, "channels": (0, 0)}),
+    "pad": OpSpec(36, shapes.pad, {"padding": _NO_PAD, "channels": (0, 0)}, moves_data=True, channels=flow.padded),
     # b = a / (k + alpha / size * sum of a^2 over `size` channels) ** beta, torch's and Caffe's convention
-    "lrn": OpSpec(37, _lrn, {"size": 5, "alpha": 1e-4, "beta": 0.75, "k": 1.0}),
+    "lrn": OpSpec(37, shapes.lrn, {"size": 5, "alpha": 1e-4, "beta": 0.75, "k": 1.0}),
     # the gradient of conv2d by its input, torch's convention: every input pixel adds its multiple of the kernel at
     # stride times its place; weight is (in, out / groups, kh, kw); padding is cut off, output_padding added behind
     "conv_transpose2d": OpSpec(
         40,
-        _conv_transpose2d,
+        shapes.conv_transpose2d,
         {"stride": (1, 1), "padding": _NO_PAD, "output_padding": (0, 0), "dilation": (1, 1), "groups": 1},
-        required_weights=("weight",),
-        optional_weights=("bias",),
+        **_LAYER,
+        weight_axes=(1, 0),
+        macs="input",
     ),
 }

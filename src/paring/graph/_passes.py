@@ -10,6 +10,7 @@ import numpy as np
 
 from paring.forms import Dense
 from paring.graph._graph import Graph, Node
+from paring.graph._integer_ops import LAYERS, OPS
 
 
 def simplify(graph: Graph) -> Graph:
@@ -42,7 +43,7 @@ class _Work:
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        self.shapes = graph.validate()
+        self.shapes = dict(graph.shapes)
         self.nodes = {node.name: node for node in graph.nodes}
         self.weights = dict(graph.weights)
         self.outputs = list(graph.outputs)
@@ -109,9 +110,7 @@ class _Work:
                 wanted.update(node.inputs)
         used = {name for node in kept for name in node.weights.values()}
         weights = {name: form for name, form in self.weights.items() if name in used}
-        graph = Graph(dict(self.graph.inputs), kept[::-1], tuple(self.outputs), weights)
-        graph.validate()
-        return graph
+        return self.graph.replaced(nodes=kept[::-1], outputs=self.outputs, weights=weights)
 
 
 def _pool_to_global(work: _Work, node: Node) -> None:
@@ -156,7 +155,7 @@ def _pad_into_conv(work: _Work, node: Node) -> None:
 
 
 def _fold(work: _Work, node: Node) -> None:
-    if node.op != "scale_shift" or not (layer := work.maker(node.inputs[0], "conv2d", "linear", "conv_transpose2d")):
+    if node.op != "scale_shift" or not (layer := work.maker(node.inputs[0], *LAYERS)):
         return
     source = work.nodes.get(layer.inputs[0])
     if source is not None and source.op == "sign":
@@ -168,7 +167,7 @@ def _fold(work: _Work, node: Node) -> None:
         return
     scale, shift = work.array(node, "scale"), work.array(node, "shift")
     weight, bias = work.array(layer, "weight"), work.array(layer, "bias")
-    if layer.op == "conv_transpose2d":  # (in, out / groups, kh, kw): a group's inputs share its outputs' factors
+    if OPS[layer.op].weight_axes == (1, 0):  # (in, out / groups, kh, kw): a group's inputs share its outputs' factors
         groups: Any = layer.attrs["groups"]
         factors = np.repeat(scale.reshape(groups, -1), len(weight) // groups, 0)
         work.weights[name] = Dense(weight * factors[:, :, None, None])

@@ -23,8 +23,5 @@ def unfolded_graph(network: nn.Module, example: Any) -> Graph:
     """As :func:`graph_with_forms`, for a network rebuilt from a graph, too; every batch norm is a node of its own."""
     if not isinstance(network, Rebuilt):
         return graph_with_forms(network, example)
-    graph, formed = network.as_graph(), describe(network)
-    for name, form in forms(network).items() if formed else ():
-        if name in formed:
-            graph.weights[name] = form
-    return graph
+    graph, worn = network.as_graph(), describe(network)
+    return graph.with_weights({name: form for name, form in forms(network).items() if name in worn}) if worn else graph

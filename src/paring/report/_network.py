@@ -23,17 +23,13 @@ def graph_nodes(graph: Graph) -> tuple[GraphNode, ...]:
     """The graph's inputs and nodes with their batch-free output shapes.
 
     A parameter shared by several nodes is counted with the first.
-
-    Raises:
-        GraphError: if the graph is not well-formed.
     """
-    shapes = graph.validate()
     rows = [GraphNode(name, "input", (), shape) for name, shape in graph.inputs.items()]
     for node, owned in _owners(graph):
         weights = sum(graph.weights[name].size for name in owned)
         output = node.name in graph.outputs
         rows.append(
-            GraphNode(node.name, node.op, node.inputs, shapes[node.name], _detail(graph, node), weights, output)
+            GraphNode(node.name, node.op, node.inputs, graph.shapes[node.name], _detail(graph, node), weights, output)
         )
     return tuple(rows)
 

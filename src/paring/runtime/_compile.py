@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from math import inf
 from typing import Any
 
 import numpy as np
 
 from paring._native import engine as native
+from paring.errors import GraphError
 from paring.forms import Codebook, Form, Integer
-from paring.graph import Graph, integer_bias, multiplier, multipliers, requantize
-from paring.runtime._fuse import Job, fuse
+from paring.graph import OPS, PLUGIN, Graph, integer_bias, multiplier, multipliers, requantize
+from paring.runtime._fuse import Job, fuse, live
 from paring.runtime._layout import Layout, TensorView, lay_out
 
 _NO_BIAS = np.empty(0, np.float32)
 
 
-def compile_graph(graph: Graph, shapes: dict[str, tuple[int, ...]], isa: str, threads: int, sparse: str) -> Any:
-    """The native program of a validated graph; arguments as for :class:`paring.runtime.Engine`."""
-    layout = lay_out(graph, fuse(graph, shapes), shapes)
+def compile_graph(graph: Graph, isa: str, threads: int, sparse: str) -> Any:
+    """The native program of a graph; arguments as for :class:`paring.runtime.Engine`.
+
+    Raises:
+        GraphError: if an operator has no kernel, or its values do not fit memory.
+    """
+    if missing := without_kernel(graph):
+        fix = "Run it in the reference interpreter: paring.load(path, engine='reference')"
+        raise GraphError("operators have no kernel in the native engine", found=", ".join(missing), fix=fix)
+    layout = lay_out(graph, fuse(graph))
     return _Compiler(graph, layout, isa, threads, sparse).program
 
 
 class _Compiler:
+    """Each operator has a method of its name that hands it to its kernel; slices are views, and all others unary."""
+
     def __init__(self, graph: Graph, layout: Layout, isa: str, threads: int, sparse: str) -> None:
         self.graph, self.layout, self.sparse = graph, layout, sparse
-        self.codes = graph.codes()
+        self.codes = graph.quant_params
         # Inputs and outputs by their numbers, then the arena's.
         buffers = sorted(layout.buffers, key=lambda b: (("input", "output", "arena").index(b.place), b.offset))
         rows = [(b.place, b.size, b.offset) for b in buffers]
@@ -36,7 +44,7 @@ class _Compiler:
         self.program = native.Plan(rows, layout.arena, isa, threads)
         for job in layout.jobs:
             inputs = [self._number(layout.spots[name]) for name in job.inputs]
-            _EMIT[job.node.op](self, job, inputs, self._number(layout.spots[job.name]))
+            getattr(self, job.node.op, self.unary)(job, inputs, self._number(layout.spots[job.name]))
         for source, target in layout.copies:
             self.program.copy("output", self._number(source), self._number(target), (1, 1), 0, 0, 0)
 
@@ -77,11 +85,11 @@ class _Compiler:
         self.program.linear(job.name, inputs, output, weight, self._vector(job, "bias"), job.low, job.high, self.sparse)
 
     def unary(self, job: Job, inputs: list[int], output: int) -> None:
-        op, attrs = job.node.op, _attrs(job)
-        first, second = attrs.get("slope", attrs.get("low", 0.0)), attrs.get("high", 0.0)
-        if op == "relu":
-            op, first, second = "clip", 0.0, inf
-        self.program.unary(job.name, inputs[0], output, op, first, second)
+        op, clamp = job.node.op, OPS[job.node.op].clamp
+        if clamp is not None:
+            self.program.unary(job.name, inputs[0], output, "clip", *clamp(job.node.attrs))
+        else:
+            self.program.unary(job.name, inputs[0], output, op, _attrs(job).get("slope", 0.0), 0.0)
 
     def scale_shift(self, job: Job, inputs: list[int], output: int) -> None:
         scale, shift = self._vector(job, "scale"), self._vector(job, "shift")
@@ -102,11 +110,17 @@ class _Compiler:
         shape = (a["kernel"], a["stride"], a["padding"], a.get("dilation", (1, 1)), a.get("count_include_pad", False))
         self.program.pool(job.name, inputs[0], output, kind, *shape)
 
+    max_pool = avg_pool = pool
+
     def adaptive_avg_pool(self, job: Job, inputs: list[int], output: int) -> None:
         self.program.pool(job.name, inputs[0], output, "adaptive", (1, 1), (1, 1), (0, 0, 0, 0), (1, 1), False)
 
+    global_avg_pool = adaptive_avg_pool
+
     def binary(self, job: Job, inputs: list[int], output: int) -> None:
         self.program.binary(job.name, inputs, output, job.node.op)
+
+    add = mul = binary
 
     def channel_mean(self, job: Job, inputs: list[int], output: int) -> None:
         self.program.channel_mean(job.name, inputs[0], output)
@@ -171,6 +185,8 @@ class _Compiler:
         constants = ((source.scale, target.scale), source.zero_point, self._clamp(job), "kernel" not in a)
         self.program.integer_mean(job.name, inputs[0], output, *constants, *window, a.get("count_include_pad", True))
 
+    integer_avg_pool = integer_global_avg_pool = integer_mean
+
     def lookup(self, job: Job, inputs: list[int], output: int) -> None:
         """A table from the file; a rescaling of at most 256 codes is one, too."""
         table, source = np.zeros(256, np.uint8), self.codes[job.inputs[0]]
@@ -181,6 +197,8 @@ class _Compiler:
             factor = multiplier(source.scale, self.codes[job.name].scale)
             table[: source.high + 1] = requantize(all_codes, factor, *self._clamp(job))
         self.program.lookup(job.name, inputs[0], output, table)
+
+    rescale = lookup
 
     def _layer(self, job: Job) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """A layer's codes, its integer biases and its multipliers, the last two ``(outputs,)``."""
@@ -198,8 +216,13 @@ class _Compiler:
         return self.codes[job.name].zero_point, a["low"], a["high"]
 
 
+def without_kernel(graph: Graph) -> list[str]:
+    """The operators that some output depends on and that the engine has no kernel for: plug-ins on floats."""
+    return sorted({node.op for node in live(graph) if OPS[node.op].number == PLUGIN})
+
+
 def _attrs(job: Job) -> dict[str, Any]:
-    return dict(job.node.attrs)  # types are checked by Graph.validate
+    return dict(job.node.attrs)  # types are checked by Graph
 
 
 def native_weight(form: Form, columns: tuple[int, ...] | None = None) -> Any:
@@ -221,40 +244,3 @@ def _ordered(array: np.ndarray, columns: tuple[int, ...] | None) -> np.ndarray:
         height, width, channels = columns
         array = array.reshape(-1, channels, height * width).swapaxes(1, 2).reshape(array.shape)
     return np.ascontiguousarray(array)
-
-
-#: Operator to the method that emits it; slices of channels are always views.
-_EMIT: dict[str, Callable[[_Compiler, Job, list[int], int], None]] = {
-    "conv2d": _Compiler.conv2d,
-    "conv_transpose2d": _Compiler.conv_transpose2d,
-    "linear": _Compiler.linear,
-    "scale_shift": _Compiler.scale_shift,
-    "prelu": _Compiler.prelu,
-    "softmax": _Compiler.softmax,
-    "lrn": _Compiler.lrn,
-    "max_pool": _Compiler.pool,
-    "avg_pool": _Compiler.pool,
-    "adaptive_avg_pool": _Compiler.adaptive_avg_pool,
-    "global_avg_pool": _Compiler.adaptive_avg_pool,
-    "add": _Compiler.binary,
-    "mul": _Compiler.binary,
-    "channel_mean": _Compiler.channel_mean,
-    "flatten": _Compiler.flatten,
-    "concat": _Compiler.concat,
-    "channel_shuffle": _Compiler.channel_shuffle,
-    "subsample": _Compiler.subsample,
-    "pad": _Compiler.pad,
-    "quantize": _Compiler.quantize,
-    "dequantize": _Compiler.dequantize,
-    "integer_conv2d": _Compiler.integer_conv2d,
-    "integer_linear": _Compiler.integer_linear,
-    "integer_add": _Compiler.integer_add,
-    "integer_avg_pool": _Compiler.integer_mean,
-    "integer_global_avg_pool": _Compiler.integer_mean,
-    "rescale": _Compiler.lookup,
-    "lookup": _Compiler.lookup,
-    **dict.fromkeys(
-        ("relu", "clip", "leaky_relu", "sigmoid", "tanh", "hard_sigmoid", "hard_swish", "silu", "gelu", "sign", "abs"),
-        _Compiler.unary,
-    ),
-}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 from paring._native import engine as native
 from paring.errors import ArgumentError, ParingError
 from paring.graph import Graph
-from paring.runtime._compile import compile_graph
+from paring.runtime._compile import compile_graph, without_kernel
 from paring.runtime.reference import checked_inputs
 
 #: Every kernel to its variants that this processor can run, the better ones last; a variant is named by the
@@ -49,7 +50,7 @@ class Engine:
     from several Python threads wait for one another; the interpreter lock is released while the network runs.
 
     Args:
-        graph: a graph that :meth:`paring.graph.Graph.validate` accepts; not changed, not kept.
+        graph: the network; not kept.
         threads: how many threads a run uses, 1 to 256.
         isa: the instruction sets that kernels may use, joined by ``+``: ``scalar``, ``avx2``, ``avxvnni``, ``avx512``,
             ``avx512vnni``; each brings those it needs. Default is the environment variable ``PARING_ISA``, else all
@@ -58,7 +59,8 @@ class Engine:
             wherever there is a kernel for it, ``never`` nowhere.
 
     Raises:
-        GraphError: if the graph is not well formed or its values do not fit memory.
+        GraphError: if the engine has no kernel for an operator (one that was registered from outside), or values do
+            not fit memory.
         ArgumentError: on an impossible argument.
     """
 
@@ -69,15 +71,14 @@ class Engine:
             raise ArgumentError("unknown choice of sparse kernels", found=sparse, expected="auto, always or never")
         self.isa = chosen_isa(isa)
         self.threads = threads
-        self._graph = Graph(dict(graph.inputs), list(graph.nodes), graph.outputs)
-        shapes = graph.validate()
+        self._inputs = graph.inputs
         outputs = dict.fromkeys(graph.outputs)
-        self._shapes = [shapes[name] for name in outputs]
+        self._shapes = [graph.shapes[name] for name in outputs]
         self._outputs = tuple(outputs)
         self._input = next(iter(graph.inputs.values())) if len(graph.inputs) == 1 else None
         self._rank = 0 if self._input is None else len(self._input) + 1
         try:
-            self._program = compile_graph(graph, shapes, self.isa, threads, sparse)
+            self._program = compile_graph(graph, self.isa, threads, sparse)
         except MemoryError:
             raise ParingError("network does not fit memory") from None
 
@@ -102,7 +103,7 @@ class Engine:
         ):
             inputs: tuple[np.ndarray, ...] = (x,)
         else:
-            arrays = checked_inputs(self._graph, x)
+            arrays = checked_inputs(self._inputs, x)
             inputs = tuple(np.ascontiguousarray(array) for array in arrays.values())
         count = len(inputs[0]) if inputs else 0
         outputs = tuple(np.empty((count, *shape), np.float32) for shape in self._shapes)
@@ -138,6 +139,19 @@ class Engine:
     def weight_bytes(self) -> int:
         """Bytes of packed weights in memory."""
         return sum(size for _, _, size, _ in self._program.lines())
+
+
+def engine_for(graph: Graph, threads: int) -> Engine | None:
+    """The native engine of a network; None, with a warning, where only the reference interpreter can run it.
+
+    Warns:
+        RuntimeWarning: naming the operators that have no kernel.
+    """
+    if missing := without_kernel(graph):
+        what = f"no kernel for {', '.join(missing)}: the network runs in the reference interpreter, which is slow"
+        warnings.warn(what, RuntimeWarning, stacklevel=3)
+        return None
+    return Engine(graph, threads)
 
 
 def chosen_isa(isa: str | None) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import inf
 
-from paring.graph import Graph, Node
+from paring.graph import OPS, Graph, Node
 
 #: Operators whose kernels can add a second value and clamp before they write.
 _HEADS = ("conv2d", "linear")
@@ -31,8 +32,8 @@ class Job:
     high: float = inf
 
 
-def fuse(graph: Graph, shapes: dict[str, tuple[int, ...]]) -> list[Job]:
-    """The jobs of a validated graph, in order.
+def fuse(graph: Graph) -> list[Job]:
+    """The jobs of a graph, in order.
 
     A convolution or fully connected layer takes in an addition that is its only reader (a residual connection) and then
     a ``relu`` or ``clip`` that is the only reader so far. The job stands where its last node stood, when everything it
@@ -42,7 +43,7 @@ def fuse(graph: Graph, shapes: dict[str, tuple[int, ...]]) -> list[Job]:
     readers = Counter(name for node in live(graph) for name in node.inputs)
     readers.update(graph.outputs)
     for node in live(graph):
-        job = _with_addition(node, jobs, readers, shapes) or _with_clamp(node, jobs, readers)
+        job = _with_addition(node, jobs, readers, graph.shapes) or _with_clamp(node, jobs, readers)
         if job is None:
             job = Job(node, node.name, node.inputs)
         jobs[node.name] = job
@@ -60,7 +61,7 @@ def live(graph: Graph) -> list[Node]:
 
 
 def _with_addition(
-    node: Node, jobs: dict[str, Job], readers: Counter[str], shapes: dict[str, tuple[int, ...]]
+    node: Node, jobs: dict[str, Job], readers: Counter[str], shapes: Mapping[str, tuple[int, ...]]
 ) -> Job | None:
     if node.op != "add" or node.inputs[0] == node.inputs[1]:
         return None
@@ -78,13 +79,12 @@ def _with_addition(
 
 
 def _with_clamp(node: Node, jobs: dict[str, Job], readers: Counter[str]) -> Job | None:
-    if node.op not in ("relu", "clip") or node.inputs[0] not in jobs or readers[node.inputs[0]] != 1:
+    clamp = OPS[node.op].clamp
+    if clamp is None or node.inputs[0] not in jobs or readers[node.inputs[0]] != 1:
         return None
     job = jobs[node.inputs[0]]
     if job.node.op not in _HEADS or (job.low, job.high) != (-inf, inf):
         return None
-    low, high = (0.0, inf) if node.op == "relu" else (node.attrs["low"], node.attrs["high"])
-    assert isinstance(low, float)
-    assert isinstance(high, float)
+    low, high = clamp(node.attrs)
     del jobs[node.inputs[0]]
     return replace(job, name=node.name, low=low, high=high)

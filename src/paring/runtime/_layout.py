@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf, prod
 
 from paring.errors import GraphError
-from paring.graph import Graph
+from paring.graph import OPS, Graph
 from paring.runtime._fuse import Job
 
 #: Most floats per image that the values alive at one time may take together.
@@ -15,15 +14,6 @@ MAX_ARENA = 1 << 31
 
 #: Up to so many buffers are placed largest first, which packs best but takes quadratic time.
 _MAX_BY_SIZE = 2000
-
-#: Operators that work element by element, so that their result may overwrite their input.
-_IN_PLACE = {
-    *("relu", "clip", "leaky_relu", "sigmoid", "tanh", "hard_sigmoid", "hard_swish", "silu", "gelu"),
-    *("sign", "abs"),
-    *("scale_shift", "prelu", "softmax", "add", "mul"),
-    *("rescale", "lookup", "integer_add"),
-}
-
 
 _FULLY_CONNECTED = ("linear", "integer_linear")
 
@@ -95,19 +85,19 @@ def hwc(shape: tuple[int, ...]) -> tuple[int, int, int]:
     return (1, prod(shape[:-1]), shape[-1]) if len(shape) < 3 else (shape[0], shape[1], shape[2])
 
 
-def lay_out(graph: Graph, jobs: list[Job], shapes: Mapping[str, tuple[int, ...]]) -> Layout:
+def lay_out(graph: Graph, jobs: list[Job]) -> Layout:
     """Place every value of ``jobs``.
 
     Raises:
         GraphError: if more than MAX_ARENA floats per image are alive at one time.
     """
-    return _Planner(graph, jobs, shapes).plan()
+    return _Planner(graph, jobs).plan()
 
 
 class _Planner:
-    def __init__(self, graph: Graph, jobs: list[Job], shapes: Mapping[str, tuple[int, ...]]) -> None:
-        self.graph, self.jobs, self.shapes = graph, jobs, shapes
-        self.codes = graph.codes()
+    def __init__(self, graph: Graph, jobs: list[Job]) -> None:
+        self.graph, self.jobs, self.shapes = graph, jobs, graph.shapes
+        self.codes = graph.quant_params
         self.spots: dict[str, TensorView] = {}
         self.buffers: list[Buffer] = []
         self.columns: dict[str, tuple[int, ...]] = {}
@@ -205,7 +195,7 @@ class _Planner:
         return True
 
     def _in_place(self, job: Job, step: int) -> TensorView | None:
-        if job.node.op not in _IN_PLACE:
+        if not OPS[job.node.op].in_place:
             return None
         source = self.spots[job.inputs[0]]
         # Everything that lies in the buffer must have been read for the last time.

@@ -15,11 +15,11 @@ import numpy as np
 from paring.container import Contents, Inspection, read, write
 from paring.data import _given as given
 from paring.errors import ArgumentError, GraphError
-from paring.graph import Graph, Node
+from paring.graph import Graph
 from paring.image import Preparation, normalize, prepare
 from paring.image._prepare import picture, pixels
 from paring.runtime import reference
-from paring.runtime._engine import Engine, StepTime
+from paring.runtime._engine import StepTime, engine_for
 from paring.runtime._evaluate import evaluate
 from paring.runtime._onnx import write_onnx
 
@@ -60,12 +60,11 @@ class Model:
         self.preparation: Preparation | None = contents.preparation
         self.classes: tuple[str, ...] = tuple(contents.classes or ())
         self.provenance: Any = contents.provenance
-        shapes = self.graph.validate()
         if len(self.graph.inputs) != 1 or len(self.graph.outputs) != 1:
             found = f"{len(self.graph.inputs)} inputs and {len(self.graph.outputs)} outputs"
             raise GraphError("model needs one input and one output", found=found, expected="paring.runtime.Engine")
         self.input_shape = next(iter(self.graph.inputs.values()))
-        self.output_shape = shapes[self.graph.outputs[0]]
+        self.output_shape = self.graph.shapes[self.graph.outputs[0]]
         if self.preparation is not None and self.preparation.shape != self.input_shape:
             raise GraphError(
                 "preparation does not fit the network", found=self.preparation.shape, expected=self.input_shape
@@ -73,7 +72,7 @@ class Model:
         if engine not in ("native", "reference"):
             raise ArgumentError("unknown engine", found=engine, expected="native or reference")
         self.threads = threads
-        self.engine = Engine(self.graph, threads) if engine == "native" else None
+        self.engine = engine_for(self.graph, threads) if engine == "native" else None
         self._closed = False
         #: What the verb that made it did, layer by layer or step by step; None for a model that was loaded.
         self.report: Any = None
@@ -92,11 +91,8 @@ class Model:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickles and copies hold the network as plain data, not the engine, which is built anew."""
-        g = self.graph
-        nodes = [(n.name, n.op, tuple(n.inputs), dict(n.attrs), dict(n.weights)) for n in g.nodes]
-        words = self.preparation, self.classes, dict(self.provenance or {})
-        kind = "reference" if self._reference else "native"
-        return _restored, (dict(g.inputs), nodes, tuple(g.outputs), dict(g.weights), *words, self.threads, kind)
+        contents = Contents(self.graph, self.preparation, self.classes, dict(self.provenance or {}))
+        return Model, (contents, self.threads, "reference" if self._reference else "native")
 
     def __enter__(self) -> Model:
         return self
@@ -323,19 +319,3 @@ def load(path: str | Path, threads: int = 1, engine: str = "native") -> Model:
         GraphError: if its network is not well formed.
     """
     return Model(read(path), threads, engine)
-
-
-def _restored(
-    inputs: Any,
-    nodes: Any,
-    outputs: Any,
-    weights: Any,
-    preparation: Any,
-    classes: Any,
-    provenance: Any,
-    threads: int,
-    engine: str,
-) -> Model:
-    """See :meth:`Model.__reduce__`."""
-    graph = Graph(inputs, [Node(*words) for words in nodes], outputs, weights)
-    return Model(Contents(graph, preparation, classes, provenance), threads, engine)

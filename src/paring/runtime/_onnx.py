@@ -84,7 +84,7 @@ def _first(x: np.ndarray) -> np.ndarray:
 
 class _Writer:
     def __init__(self, graph: Graph, onnx: Any) -> None:
-        self.graph, self.onnx, self.shapes = graph, onnx, graph.validate()
+        self.graph, self.onnx, self.shapes = graph, onnx, graph.shapes
         self.nodes: list[Any] = []
         self.constants: dict[str, np.ndarray] = {}
 

@@ -124,6 +124,6 @@ FUNCTIONS: dict[str, Callable[[Call], np.ndarray]] = {
 def moved(
     function: Callable[..., np.ndarray], attrs: Mapping[str, Any], inputs: list[np.ndarray], codes: QuantParams
 ) -> np.ndarray:
-    """An operator of paring.graph.MOVES on codes: what it does to ``q - zero_point``, so that zeros stay zeros."""
+    """An operator that moves data on codes: what it does to ``q - zero_point``, so that zeros stay zeros."""
     centered = [x.astype(np.float32) - np.float32(codes.zero_point) for x in inputs]
     return np.maximum(function(attrs, centered, {}) + np.float32(codes.zero_point), 0).astype(np.uint8)

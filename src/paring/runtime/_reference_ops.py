@@ -1,6 +1,6 @@
 """The reference interpreter's operators, one plain function each: ``(attrs, inputs, weights) -> output``.
 
-The semantics of each are fixed by its row in ``paring/graph/_ops.py``; where torch has the operator, it is torch's.
+Each is found by its operator's name. Where torch has the operator, its semantics are torch's.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ def sign(attrs: Attrs, inputs: Inputs, weights: Weights) -> np.ndarray:
     return np.where(inputs[0] >= 0, np.float32(1), np.float32(-1))
 
 
-def absolute(attrs: Attrs, inputs: Inputs, weights: Weights) -> np.ndarray:
+def abs(attrs: Attrs, inputs: Inputs, weights: Weights) -> np.ndarray:
     """``|x|``."""
     return np.abs(inputs[0])
 

@@ -119,8 +119,7 @@ def test_portions_on_every_kind_of_layer(kind, tmp_path):
     assert form.bits == 16  # powers of two are exact in half precision
     assert set(form.centroids.tolist()) <= set(methods.low_bit.power_levels(n1, n2).tolist())
     if kind in ("depthwise", "fc"):  # test_every_method.py writes the others
-        graph = capture(net, tuple(x.shape[1:]))
-        graph.weights.update(parametrize.forms(net))
+        graph = capture(net, tuple(x.shape[1:])).with_weights(parametrize.forms(net))
         write(tmp_path / "net.pare", Contents(graph))
         there = read(tmp_path / "net.pare").graph.weights["0.weight"]
         assert there.equals(form)

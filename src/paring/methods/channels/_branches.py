@@ -25,7 +25,7 @@ def residual_branches(graph: Graph) -> dict[str, tuple[str, ...]]:
     An addition of two maps of one shape has a branch if nothing else reads what one of its operands is made of, back
     to where both part. Of two such operands (a projection in the shortcut) the branch is the one with more layers.
     """
-    readers = _readers(graph)
+    readers = {name: {node.name for node in nodes} for name, nodes in graph.readers().items()}
     found: dict[str, tuple[str, ...]] = {}
     for node in graph.nodes:
         if node.op != "add" or node.inputs[0] == node.inputs[1]:
@@ -36,7 +36,7 @@ def residual_branches(graph: Graph) -> dict[str, tuple[str, ...]]:
         branch = sides[0] if layers[0] > layers[1] else sides[1]
         if layers[0] != layers[1] and _parts(branch, graph):
             found[node.name] = tuple(inner.name for inner in branch)
-    shapes = graph.validate()
+    shapes = graph.shapes
     return {name: inner for name, inner in found.items() if shapes[_shortcut(graph, name, inner)] == shapes[name]}
 
 
@@ -70,9 +70,7 @@ def remove_branches(graph: Graph, patterns: Iterable[str]) -> Graph:
     ]
     used = {name for node in left for name in node.weights.values()}
     weights = {name: form for name, form in graph.weights.items() if name in used}
-    smaller = Graph(dict(graph.inputs), left, tuple(_resolved(name, instead) for name in graph.outputs), weights)
-    smaller.validate()
-    return smaller
+    return graph.replaced(nodes=left, outputs=[_resolved(name, instead) for name in graph.outputs], weights=weights)
 
 
 def _matching(branches: dict[str, tuple[str, ...]], patterns: Iterable[str]) -> list[str]:
@@ -111,14 +109,6 @@ def cheapest_branch(
             if best is None or loss < best[2]:
                 best = (add, smaller, loss)
     return best
-
-
-def _readers(graph: Graph) -> dict[str, set[str]]:
-    readers: dict[str, set[str]] = {}
-    for node in graph.nodes:
-        for name in node.inputs:
-            readers.setdefault(name, set()).add(node.name)
-    return readers
 
 
 def _only_for(graph: Graph, value: str, other: str, reader: str, readers: dict[str, set[str]]) -> list[Node]:

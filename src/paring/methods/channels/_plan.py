@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from paring.errors import ArgumentError
-from paring.graph import LAYERS, Couplings, Graph
+from paring.graph import LAYERS, Couplings, Graph, weight_uses
 
 
 def unit(channels: int, round_to: int) -> int:
@@ -189,7 +189,6 @@ def meter(graph: Graph, coupled: Couplings, what: str) -> Callable[[np.ndarray],
 
     The same numbers as :func:`paring.graph.cost` of the smaller graph.
     """
-    shapes = graph.validate()
     weights = {name: form.shape for name, form in graph.weights.items()}
 
     def size(name: str, keep: np.ndarray) -> int:
@@ -200,9 +199,5 @@ def meter(graph: Graph, coupled: Couplings, what: str) -> Callable[[np.ndarray],
 
     if what == "parameters":
         return lambda keep: sum(size(name, keep) for name in weights)
-    layers = [
-        (node.weights["weight"], prod(shapes[node.inputs[0] if node.op == "conv_transpose2d" else node.name][:-1]))
-        for node in graph.nodes
-        if node.op in LAYERS
-    ]
+    layers = [(node.weights["weight"], weight_uses(node, graph.shapes)) for node in graph.nodes if node.op in LAYERS]
     return lambda keep: sum(positions * size(name, keep) for name, positions in layers)

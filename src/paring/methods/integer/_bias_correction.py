@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from paring.graph import Node
+from paring.graph import OPS, Node
 from paring.methods.integer._moments import Moments, through
 from paring.methods.integer._plan import Plan
 
@@ -40,7 +40,7 @@ def correct_analytically(plan: Plan, known: Mapping[str, Moments]) -> list[str]:
     """Subtract ``eps E[x]`` from every bias of the plan whose input's mean is known; names of the layers changed."""
     changed = []
     for node in plan.graph.nodes:
-        if node.name not in plan.roles.bits or node.op == "conv_transpose2d" or node.inputs[0] not in known:
+        if node.name not in plan.roles.bits or OPS[node.op].weight_axes != (0, 1) or node.inputs[0] not in known:
             continue
         name = node.weights["weight"]
         error = plan.weights[name].dense().astype(np.float64) - plan.graph.weights[name].dense()

@@ -7,8 +7,7 @@ resolution, and have few weights to a row among which rounding errors could canc
 from __future__ import annotations
 
 from paring.errors import ArgumentError
-from paring.graph import Graph
-from paring.methods.integer._roles import WEIGHTED
+from paring.graph import LAYERS, Graph
 from paring.methods.integer._weight_scales import largest_code
 
 
@@ -31,7 +30,7 @@ def mixed_widths(graph: Graph, bits: int, share: float = 0.1, wide: int = 8) -> 
     largest_code(wide)
     if not 0 <= share <= 1:
         raise ArgumentError("invalid share of the weights", found=share, expected="0 to 1")
-    layers = [node for node in graph.nodes if node.op in WEIGHTED]
+    layers = [node for node in graph.nodes if node.op in LAYERS]
     sizes = {node.name: graph.weights[node.weights["weight"]].size for node in layers}
     chosen: dict[str, int | None] = {"*": bits} if layers else {}
     chosen.update((node.name, wide) for node in layers[:1])

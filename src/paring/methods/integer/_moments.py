@@ -13,7 +13,7 @@ Ranges are ``mean - spread * deviation .. mean + spread * deviation``, cut where
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import erf, pi, sqrt
 from typing import Any, NamedTuple
 
@@ -21,8 +21,8 @@ import numpy as np
 
 from paring.capture import BatchNorm
 from paring.errors import ArgumentError
-from paring.graph import Graph, Node
-from paring.runtime.reference import FUNCTIONS
+from paring.graph import OPS, Graph, Node, follow
+from paring.runtime.reference import function
 
 #: Deviations that a range reaches to either side of the mean (the paper's n).
 SPREAD = 6.0
@@ -92,27 +92,30 @@ def moments(
     Raises:
         ArgumentError: at an operator whose answer's distribution cannot be told, naming the node.
     """
-    shapes = graph.validate()
-    found: dict[str, Moments] = {}
-    for name, shape in graph.inputs.items():
-        found[name] = _reach(np.full(shape[-1], mean), np.full(shape[-1], std), spread)
-    for node in graph.nodes:
-        inputs = [found[name] for name in node.inputs]
+
+    def begin(name: str) -> Any:
+        channels = graph.inputs[name][-1]
+        return _reach(np.full(channels, mean), np.full(channels, std), spread)
+
+    def own(node: Node, inputs: list[Any]) -> Any:
+        spec, x = OPS[node.op], Moments(*inputs[0])
         if node.name in layers:
-            found[node.name] = _reach(*layers[node.name], spread)
-        elif node.op in ("conv2d", "linear"):
-            found[node.name] = _reach(*_product(graph, node, inputs[0]), spread)
-        elif node.op in _KEPT:
-            found[node.name] = inputs[0]
-        elif node.op in _RULES:
-            found[node.name] = _RULES[node.op](node, inputs, shapes[node.inputs[0]])
-        elif node.op in _POINTWISE:
-            found[node.name] = _pointwise(graph, node, inputs[0])
-        else:
+            return _reach(*layers[node.name], spread)
+        if spec.weight_axes == (0, 1):
+            return _reach(*_product(graph, node, x), spread)
+        if node.op in _RULES:
+            return _RULES[node.op](*(Moments(*one) for one in inputs))
+        if spec.clamp is not None:
+            return _clip(x, *spec.clamp(node.attrs))
+        if spec.elementwise:
+            return _pointwise(graph, node, x)
+        if spec.channels is None:
             raise ArgumentError(
                 f"what {node.op!r} answers cannot be told from batch norms", where=node.name, fix="Calibrate on images"
             )
-    return found
+        return None  # a pool keeps what it reads, or nearly so: a mean has less spread, a maximum more
+
+    return {name: Moments(*parts) for name, parts in follow(graph, begin, own).items()}
 
 
 def _reach(mean: np.ndarray, std: np.ndarray, spread: float) -> Moments:
@@ -144,57 +147,31 @@ def through(weight: np.ndarray, x: np.ndarray, groups: int = 1) -> np.ndarray:
     return np.einsum("goi,gi->go", summed, x.reshape(groups, -1)).reshape(-1)
 
 
-def _clip(node: Node, inputs: list[Moments], shape: tuple[int, ...]) -> Moments:
-    attrs: Any = node.attrs
-    low, high = (0.0, np.inf) if node.op == "relu" else (attrs["low"], attrs["high"])
-    x = inputs[0]
+def _clip(x: Moments, low: float, high: float) -> Moments:
     return Moments(*clipped_normal(x.mean, x.std, low, high), np.clip(x.low, low, high), np.clip(x.high, low, high))
 
 
-def _add(node: Node, inputs: list[Moments], shape: tuple[int, ...]) -> Moments:
-    x, y = inputs
+def _add(x: Moments, y: Moments) -> Moments:
     std = np.hypot(x.std, y.std)
     width = np.hypot(x.high - x.mean, y.high - y.mean), np.hypot(x.low - x.mean, y.low - y.mean)
     mean = x.mean + y.mean
     return Moments(mean, std, mean - width[1], mean + width[0])
 
 
-def _mul(node: Node, inputs: list[Moments], shape: tuple[int, ...]) -> Moments:
-    x, y = inputs
+def _mul(x: Moments, y: Moments) -> Moments:
     variance = (x.mean**2 + x.std**2) * (y.mean**2 + y.std**2) - (x.mean * y.mean) ** 2
     ends = np.stack([p * q + np.zeros_like(x.mean) for p in (x.low, x.high) for q in (y.low, y.high)])
     return Moments(x.mean * y.mean, np.sqrt(np.maximum(variance, 0)), ends.min(0), ends.max(0))
 
 
-def _flatten(node: Node, inputs: list[Moments], shape: tuple[int, ...]) -> Moments:
-    pixels = int(np.prod(shape[:-1]))
-    if node.attrs["order"] == "hwc":
-        return Moments(*(np.tile(part, pixels) for part in inputs[0]))
-    return Moments(*(np.repeat(part, pixels) for part in inputs[0]))
-
-
-def _pad(node: Node, inputs: list[Moments], shape: tuple[int, ...]) -> Moments:
-    attrs: Any = node.attrs
-    return Moments(*(np.pad(part, attrs["channels"]) for part in inputs[0]))
-
-
-def _slice(node: Node, inputs: list[Moments], shape: tuple[int, ...]) -> Moments:
-    attrs: Any = node.attrs
-    return Moments(*(part[attrs["start"] : attrs["stop"]] for part in inputs[0]))
-
-
-def _shuffle(node: Node, inputs: list[Moments], shape: tuple[int, ...]) -> Moments:
-    groups: Any = node.attrs["groups"]
-    return Moments(*(part.reshape(groups, -1).T.reshape(-1) for part in inputs[0]))
-
-
-def _concat(node: Node, inputs: list[Moments], shape: tuple[int, ...]) -> Moments:
-    return Moments(*(np.concatenate(parts) for parts in zip(*inputs, strict=True)))
-
-
-def _softmax(node: Node, inputs: list[Moments], shape: tuple[int, ...]) -> Moments:
-    flat = np.ones_like(inputs[0].mean)
+def _softmax(x: Moments) -> Moments:
+    flat = np.ones_like(x.mean)
     return Moments(flat / len(flat), flat / len(flat), 0 * flat, flat)
+
+
+def _lrn(x: Moments) -> Moments:
+    """Nearly as it was."""
+    return x
 
 
 def _pointwise(graph: Graph, node: Node, x: Moments) -> Moments:
@@ -202,31 +179,15 @@ def _pointwise(graph: Graph, node: Node, x: Moments) -> Moments:
     steps = np.linspace(0, 1, 257)[:, None]
     points = x.low + steps * (x.high - x.low)
     weights = {role: graph.weights[name].dense() for role, name in node.weights.items()}
-    y = FUNCTIONS[node.op](node.attrs, [points.astype(np.float32)], weights).astype(np.float64)
+    y = function(node.op)(node.attrs, [points.astype(np.float32)], weights).astype(np.float64)
     density = _pdf((points - x.mean) / np.maximum(x.std, 1e-30)) + 1e-300
     density = density / density.sum(0)
     mean = (density * y).sum(0)
     return Moments(mean, np.sqrt((density * (y - mean) ** 2).sum(0)), y.min(0), y.max(0))
 
 
-#: Operators that leave every channel's distribution as it is, or nearly so (a mean has less spread, a maximum more).
-_KEPT = ("max_pool", "avg_pool", "adaptive_avg_pool", "global_avg_pool", "subsample", "lrn")
-_RULES = {
-    "relu": _clip,
-    "clip": _clip,
-    "add": _add,
-    "mul": _mul,
-    "flatten": _flatten,
-    "pad": _pad,
-    "slice_channels": _slice,
-    "channel_shuffle": _shuffle,
-    "concat": _concat,
-    "softmax": _softmax,
-}
-_POINTWISE = (
-    *("leaky_relu", "sigmoid", "tanh", "hard_sigmoid", "hard_swish", "silu", "gelu", "prelu", "sign", "abs"),
-    "scale_shift",
-)
+#: Operators that mix channels or join two values.
+_RULES: dict[str, Callable[..., Moments]] = {"add": _add, "mul": _mul, "softmax": _softmax, "lrn": _lrn}
 
 
 def _cdf(x: np.ndarray) -> np.ndarray:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from paring.forms import Dense, Form, Integer
-from paring.graph import Graph, Node, QuantParams, dequantize, quantize
+from paring.graph import OPS, Graph, Node, QuantParams, dequantize, quantize
 from paring.methods.integer._roles import ROUNDING, Roles
-from paring.runtime.reference import FUNCTIONS
+from paring.runtime.reference import function
 
 
 @dataclass
@@ -35,7 +35,7 @@ class Plan:
         return self.roles.graph
 
     def emit(self) -> Graph:
-        """The quantized graph, validated."""
+        """The quantized graph."""
         return _Emission(self).run()
 
     def emit_with_bounds(self) -> tuple[Graph, dict[str, tuple[float, float]]]:
@@ -47,12 +47,8 @@ class Plan:
         """Least and greatest real number that a node's fused or own activation lets through."""
         if node.name in self.roles.fused:
             node = next(n for n in self.graph.nodes if n.name == self.roles.fused[node.name])
-        if node.op == "relu":
-            return 0.0, np.inf
-        if node.op == "clip":
-            attrs: Any = node.attrs
-            return attrs["low"], attrs["high"]
-        return -np.inf, np.inf
+        clamp = OPS[node.op].clamp
+        return (-np.inf, np.inf) if clamp is None else clamp(node.attrs)
 
 
 def clamps(codes: QuantParams, low: float, high: float) -> dict[str, int]:
@@ -84,9 +80,7 @@ class _Emission:
                 self._on_codes(node, role)
         source = self.plan.graph
         outputs = tuple(self._as_float(name) for name in source.outputs)
-        graph = Graph(dict(source.inputs), self.nodes, outputs, self.weights)
-        graph.validate()
-        return graph
+        return source.replaced(nodes=self.nodes, outputs=outputs, weights=self.weights)
 
     def _float(self, node: Node) -> None:
         inputs = tuple(self._as_float(name) for name in node.inputs)
@@ -172,4 +166,4 @@ class _Emission:
 def _table(node: Node, source: QuantParams, made: QuantParams) -> np.ndarray:
     """The output's code for each code of the input."""
     x = dequantize(np.arange(source.high + 1, dtype=np.uint8), source)
-    return quantize(FUNCTIONS[node.op](node.attrs, [x[:, None]], {})[:, 0], made).astype(np.float32)
+    return quantize(function(node.op)(node.attrs, [x[:, None]], {})[:, 0], made).astype(np.float32)

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from paring.capture import BatchNorm, norm_statistics, rebuild
 from paring.errors import ArgumentError, DataError
 from paring.forms import Integer
-from paring.graph import Graph, Node, QuantParams, fold_scale_shift, least_scales, simplify
+from paring.graph import OPS, Graph, Node, QuantParams, fold_scale_shift, least_scales, simplify
 from paring.methods._amounts import Amount, number
 from paring.methods._capture import unfolded_graph
 from paring.methods._registry import Trial, method
@@ -40,7 +40,7 @@ from paring.methods.integer._observers import OBSERVERS, Histogram, Range, affin
 from paring.methods.integer._output_noise import noisiest, output_noise
 from paring.methods.integer._plan import Plan
 from paring.methods.integer._report import Quantized, describe_plan
-from paring.methods.integer._roles import ROUNDING, WEIGHTED, Bits, assign, widths
+from paring.methods.integer._roles import ROUNDING, Bits, assign, widths
 from paring.methods.integer._tuning import ROUNDINGS, Tuner
 from paring.methods.integer._walk import walk
 from paring.methods.integer._weight_scales import SCALES, weight_scales
@@ -249,16 +249,13 @@ def _choose_codes(
 
 def _homes(plan: Plan) -> dict[str, str]:
     """Values that one concatenation alone reads, to that concatenation, whose scale they can take on at once."""
-    readers: dict[str, list[Node]] = {}
-    for node in plan.graph.nodes:
-        for name in node.inputs:
-            readers.setdefault(name, []).append(node)
+    readers = plan.graph.readers()
     homes: dict[str, str] = {}
     for node in reversed(plan.graph.nodes):
         if plan.roles.role[node.name] not in ROUNDING:
             continue
         value = plan.roles.settled(node.name)
-        there = readers.get(value, [])
+        there = readers[value]
         if len(there) == 1 and plan.roles.role[there[0].name] == "concat" and value not in plan.graph.outputs:
             homes[value] = homes.get(there[0].name, there[0].name)
     return homes
@@ -271,10 +268,10 @@ def _choose_weights(plan: Plan, per_channel: bool, how: str | None) -> None:
             continue
         name, bits = node.weights["weight"], plan.roles.bits[node.name]
         weight = plan.graph.weights[name].dense()
-        axis = WEIGHTED[node.op] if per_channel else None
+        axis = _output_axis(node) if per_channel else None
         chosen = weight_scales(weight, bits, axis, how or ("max" if bits >= 6 else "mse"))
         attrs: Any = node.attrs
-        outputs = weight.shape[1] * attrs["groups"] if node.op == "conv_transpose2d" else len(weight)
+        outputs = weight.shape[1] * attrs["groups"] if _output_axis(node) == 1 else len(weight)
         bias = np.zeros(outputs)
         if "bias" in node.weights:
             bias = plan.graph.weights[node.weights["bias"]].dense().astype(np.float64)
@@ -286,6 +283,13 @@ def _choose_weights(plan: Plan, per_channel: bool, how: str | None) -> None:
             chosen = np.maximum(chosen, plan.weights[name].scales)
             bits = max(bits, plan.weights[name].bits)
         plan.weights[name] = Integer.from_dense(weight, chosen, bits, axis or 0)
+
+
+def _output_axis(node: Node) -> int:
+    """Of a layer's weight."""
+    axes = OPS[node.op].weight_axes
+    assert axes is not None
+    return axes[0]
 
 
 def _hold_biases(plan: Plan) -> None:

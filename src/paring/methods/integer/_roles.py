@@ -9,13 +9,9 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from paring.errors import ArgumentError
-from paring.graph import MOVES, Graph, Node
+from paring.graph import LAYERS, OPS, Graph, Node
 from paring.methods.integer._weight_scales import largest_code
 
-#: Operators with a weight that can be integers, and the weight's output axis.
-WEIGHTED = {"conv2d": 0, "linear": 0, "conv_transpose2d": 1}
-#: Functions of one number that become a table.
-TABLED = ("leaky_relu", "sigmoid", "tanh", "hard_sigmoid", "hard_swish", "silu", "gelu", "sign", "abs")
 #: Roles whose value is codes with a scale of their own.
 ROUNDING = ("layer", "add", "mean", "lookup", "rescale", "concat")
 #: Most products of 8-bit codes whose sum fits, with its bias, into 32 bits.
@@ -107,27 +103,26 @@ def assign(
         raise ArgumentError("unknown treatment of answers", found=repr(answers), expected="float or codes")
     roles = Roles(_plain_pools(graph) if on_codes else graph)
     graph = roles.graph
-    shapes = graph.validate()
-    chosen = widths([node.name for node in graph.nodes if node.op in WEIGHTED], weights, "layer")
+    chosen = widths([node.name for node in graph.nodes if node.op in LAYERS], weights, "layer")
     nodes = {node.name: node for node in graph.nodes}
-    count = _reader_counts(graph)
+    readers = graph.readers()
     final = _answering(graph) if answers == "float" else set()
     sums = set(exact)  # values in float on request: additions of such join them
     for node in graph.nodes:
-        if node.op in WEIGHTED:
+        if node.op in LAYERS:
             role, reason = _weighted(graph, node, chosen[node.name], on_codes, node.name in final, node.name in sums)
             if role != "float":
                 roles.bits[node.name] = chosen[node.name] or 8
         elif not on_codes:
             role, reason = "float", ""
-        elif node.op in ("relu", "clip") and _takes_in(roles, nodes.get(node.inputs[0]), count, graph):
+        elif OPS[node.op].clamp is not None and _takes_in(roles, nodes.get(node.inputs[0]), readers, graph):
             roles.fused[node.inputs[0]] = node.name
             role, reason = "fused", ""
         elif node.op == "add" and not sums.isdisjoint(node.inputs):
             sums.add(node.name)
             role, reason = "float", "adds sums that are kept in float"
         else:
-            role, reason = _unweighted(roles, node, shapes)
+            role, reason = _unweighted(roles, node)
         roles.role[node.name] = role
         if reason:
             roles.reason[node.name] = reason
@@ -139,8 +134,8 @@ def _weighted(graph: Graph, node: Node, bits: int | None, on_codes: bool, final:
         return "float", "left in float on request"
     if not on_codes:
         return "weights", ""
-    if node.op == "conv_transpose2d":
-        return "weights", "a transposed convolution has no operator on codes: integer weight, float arithmetic"
+    if f"integer_{node.op}" not in OPS:
+        return "weights", f"{node.op} has no operator on codes: integer weight, float arithmetic"
     if final:
         return "weights", "makes the network's answer: integer weight, sums kept in float"
     if exact:
@@ -151,18 +146,19 @@ def _weighted(graph: Graph, node: Node, bits: int | None, on_codes: bool, final:
     return "layer", ""
 
 
-def _unweighted(roles: Roles, node: Node, shapes: Mapping[str, tuple[int, ...]]) -> tuple[str, str]:
+def _unweighted(roles: Roles, node: Node) -> tuple[str, str]:
+    spec, shapes = OPS[node.op], roles.graph.shapes
     if not any(roles.is_codes(name) for name in node.inputs):
-        return "float", "" if node.op in MOVES else "reads floats alone"
+        return "float", "" if spec.moves_data else "reads floats alone"
     if node.op == "concat":
         return "concat", ""
-    if node.op in MOVES:
+    if spec.moves_data:
         return "move", ""
-    if node.op in ("relu", "clip"):
+    if spec.clamp is not None:
         return "rescale", ""
     if node.op in ("avg_pool", "global_avg_pool"):
         return "mean", ""
-    if node.op in TABLED:
+    if spec.tabulated:
         return "lookup", ""
     if node.op == "add":
         if shapes[node.inputs[0]] == shapes[node.inputs[1]]:
@@ -171,8 +167,8 @@ def _unweighted(roles: Roles, node: Node, shapes: Mapping[str, tuple[int, ...]])
     return "float", f"{node.op} has no operator on codes"
 
 
-def _takes_in(roles: Roles, maker: Node | None, count: Mapping[str, int], graph: Graph) -> bool:
-    if maker is None or maker.name in graph.outputs or count[maker.name] != 1 or maker.name in roles.fused:
+def _takes_in(roles: Roles, maker: Node | None, readers: Mapping[str, list[Node]], graph: Graph) -> bool:
+    if maker is None or maker.name in graph.outputs or len(readers[maker.name]) != 1 or maker.name in roles.fused:
         return False
     return roles.role[maker.name] in ("layer", "add", "mean")
 
@@ -184,7 +180,7 @@ def _answering(graph: Graph) -> set[str]:
     waiting = [name for name in graph.outputs if name in makers]
     while waiting:
         node = makers[waiting.pop()]
-        if node.op in WEIGHTED:
+        if node.op in LAYERS:
             found.add(node.name)
         elif node.op in ("softmax", "sigmoid", "flatten"):
             waiting += [name for name in node.inputs if name in makers]
@@ -193,24 +189,13 @@ def _answering(graph: Graph) -> set[str]:
 
 def _plain_pools(graph: Graph) -> Graph:
     """Adaptive pools whose windows are all alike as plain ones."""
-    shapes = graph.validate()
     nodes = []
     for node in graph.nodes:
         if node.op == "adaptive_avg_pool":
             size: Any = node.attrs["size"]
-            height, width, _ = shapes[node.inputs[0]]
+            height, width, _ = graph.shapes[node.inputs[0]]
             if height % size[0] == 0 and width % size[1] == 0:
                 kernel = (height // size[0], width // size[1])
                 node = replace(node, op="avg_pool", attrs={"kernel": kernel, "stride": kernel})
         nodes.append(node)
-    plain = Graph(dict(graph.inputs), nodes, graph.outputs, dict(graph.weights))
-    plain.validate()
-    return plain
-
-
-def _reader_counts(graph: Graph) -> dict[str, int]:
-    count = dict.fromkeys([*graph.inputs, *(node.name for node in graph.nodes)], 0)
-    for node in graph.nodes:
-        for name in node.inputs:
-            count[name] += 1
-    return count
+    return graph.replaced(nodes=nodes)

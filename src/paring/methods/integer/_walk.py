@@ -11,10 +11,10 @@ from torch import Tensor
 
 from paring.capture import rebuild
 from paring.forms import Integer
-from paring.graph import Node, QuantParams
+from paring.graph import LAYERS, Node, QuantParams
 from paring.methods.integer._bias_correction import correct_bias
 from paring.methods.integer._plan import Plan
-from paring.methods.integer._roles import ROUNDING, WEIGHTED
+from paring.methods.integer._roles import ROUNDING
 
 #: ``(node, its float input, its input in the quantized network, its float answer)``; may change the plan.
 Tune = Callable[[Node, Tensor, Tensor, Tensor], None]
@@ -54,7 +54,7 @@ def walk(plan: Plan, images: Tensor, tune: Tune | None = None, correct: bool = F
     real = {next(iter(plan.graph.inputs)): images}
     seen = dict(real)
     ratios: dict[str, float] = {}
-    fresh = {node.name for node in plan.graph.nodes if node.op in WEIGHTED}  # values that share memory with no other
+    fresh = {node.name for node in plan.graph.nodes if node.op in LAYERS}  # values that share memory with no other
     own = {roles.settled(node.name) for node in plan.graph.nodes if roles.role[node.name] in ROUNDING}
     for node in plan.graph.nodes:
         exact = [real[name] for name in node.inputs]
@@ -63,7 +63,7 @@ def walk(plan: Plan, images: Tensor, tune: Tune | None = None, correct: bool = F
             fake_quantize(seen[name], plan.codes[name]) if on_codes and not roles.is_codes(name) else seen[name]
             for name in node.inputs
         ]
-        if node.op in WEIGHTED and node.name in roles.bits:
+        if node.op in LAYERS and node.name in roles.bits:
             answer = network.compute(node, *exact)
             if tune is not None:
                 tune(node, exact[0], rough[0], answer)

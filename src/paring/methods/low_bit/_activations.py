@@ -17,12 +17,11 @@ from torch import nn
 
 from paring.capture import outline
 from paring.errors import ArgumentError
+from paring.graph import OPS
 from paring.layers import ClippedQuantizer
 
 #: Modules that a clipped quantizer takes the place of.
 REPLACEABLE = (nn.ReLU, nn.ReLU6, nn.Hardtanh, ClippedQuantizer)
-#: Operators of a graph that are activations.
-_ACTIVATIONS = ("relu", "clip", "leaky_relu", "prelu", "sigmoid", "tanh", "hard_sigmoid", "hard_swish", "silu", "gelu")
 
 
 @dataclass(frozen=True)
@@ -101,11 +100,11 @@ def _left(module: nn.Module, example: Any) -> dict[str, str]:
     rounded = {node.inputs[0] for node in graph.nodes if node.op == "quantize"}
     left = {}
     for node in graph.nodes:
-        if node.op not in _ACTIVATIONS or node.name in rounded:
+        if not OPS[node.op].activation or node.name in rounded:
             continue
         if isinstance(modules.get(node.name), nn.ReLU | nn.ReLU6 | nn.Hardtanh):
             left[node.name] = "no pattern matches it"
-        elif node.op in ("relu", "clip"):
+        elif OPS[node.op].clamp is not None:
             left[node.name] = "a functional call cannot be replaced; make a module of it"
         else:
             left[node.name] = f"{node.op} is no ReLU"

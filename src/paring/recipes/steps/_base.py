@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from paring.capture import Rebuilt, outline
-from paring.graph import LAYERS, Graph, Node, cost, fold_scale_shift
+from paring.graph import OPS, Graph, Node, cost, fold_scale_shift
 from paring.methods import unfolded_graph
 from paring.training import World
 from paring.training.input import Batch, Images, derived_seed
@@ -21,7 +21,7 @@ from paring.training.loop import Clock
 #: Options that count steps of a training.
 _IN_STEPS = ("norm_delay", "warmup", "begin", "end")
 #: Operators whose ``weight`` counts as a weight of the network.
-WEIGHTED = (*LAYERS, "integer_conv2d", "integer_linear")
+WEIGHTED = tuple(name for name, spec in OPS.items() if spec.macs)
 
 
 @dataclass(frozen=True)

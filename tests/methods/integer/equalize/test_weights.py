@@ -240,7 +240,7 @@ def test_analytic_correction_lowers_the_mean_error():
         with torch.no_grad():
             first = dict(rebuild(made.graph).steps(images))
             wanted = dict(rebuild(graph).steps(images))
-        codes = made.graph.codes()["3"]
+        codes = made.graph.quant_params["3"]
         found = (first["3"] - codes.zero_point) * codes.scale
         return float((found - wanted["5"]).mean((0, 2, 3)).abs().mean())
 

@@ -63,7 +63,7 @@ def test_with_norms_it_begins_as_the_quantized_network_too():
         np.testing.assert_array_equal(found.weights[name].codes, made.graph.weights[name].codes)
     judge = reference.run(made.graph, channels_last(images))
     with torch.no_grad():
-        np.testing.assert_allclose(begun.eval()(images).numpy(), judge, atol=2 * found.codes()["8.codes"].scale)
+        np.testing.assert_allclose(begun.eval()(images).numpy(), judge, atol=2 * found.quant_params["8.codes"].scale)
 
 
 @pytest.mark.parametrize("scales", ["learned", "held"])
@@ -75,8 +75,8 @@ def test_what_was_trained_is_what_is_executed(weights, activations, scales):
     trained = network.as_graph()
     moved = [n for n, w in trained.weights.items() if not np.array_equal(w.dense(), made.graph.weights[n].dense())]
     assert {"stem.weight", "depthwise.weight", "grouped.weight", "last.weight", "fc.weight"} <= set(moved)
-    scale = {name: codes.scale for name, codes in trained.codes().items()}
-    before = {name: codes.scale for name, codes in made.graph.codes().items()}
+    scale = {name: codes.scale for name, codes in trained.quant_params.items()}
+    before = {name: codes.scale for name, codes in made.graph.quant_params.items()}
     assert (scale == before) == (scales == "held")
     others = images_for(graph, seed=2)
     assert agree(trained, others) >= 15  # the plain simulation of the emitted graph, against the reference
@@ -130,7 +130,7 @@ def test_folding_with_batch_statistics_is_the_paper_s_formula():
     made = quantize(graph, images, weights=5, norms=norms, answers="codes", equalized=False, correct=False)
     network = quantization_aware(made, scales="held").train()
     batch = 1.5 * torch.randn(8, 3, 7, 7) + 0.3
-    form, source, target = made.graph.weights["0.weight"], *made.graph.codes().values()
+    form, source, target = made.graph.weights["0.weight"], *made.graph.quant_params.values()
     with torch.no_grad():
         values = dict(network.steps(batch))
     codes, made_codes = values[made.graph.nodes[0].name], values[made.graph.nodes[1].name]

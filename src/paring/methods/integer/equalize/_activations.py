@@ -34,11 +34,11 @@ import torch
 from torch import Tensor
 
 from paring.capture import rebuild
-from paring.graph import Graph, Node
+from paring.graph import OPS, Classes, Graph, Node
 from paring.methods.integer._moments import Normal
 from paring.methods.integer._weight_scales import largest_code
 from paring.methods.integer.equalize._channel_variables import Channels, channel_variables
-from paring.methods.integer.equalize._weights import LAYERS, Work
+from paring.methods.integer.equalize._weights import Work
 
 #: Exponents that are tried.
 _EXPONENTS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -114,7 +114,7 @@ def equalize_activations(
     readers = [
         _reader(work, node, roots[channels.of[node.inputs[0]]], bits[node.name])
         for node in graph.nodes
-        if node.name in bits and node.op in LAYERS
+        if node.name in bits and OPS[node.op].weight_axes == (0, 1)
     ]
     reach, power = _measured(graph, images, {reader.node.inputs[0] for reader in readers})
     factors = np.ones(len(roots))
@@ -152,14 +152,13 @@ def _measured(graph: Graph, images: Tensor, values: set[str]) -> tuple[dict[str,
 
 def _meeting(readers: list[_Reader], count: int) -> list[list[_Reader]]:
     """Readers in sets that share a variable."""
-    found = Channels()
+    found = Classes()
     found.new(count)
     for reader in readers:
-        for variable in reader.channels[1:]:
-            found.join(reader.channels[0], variable)
+        found.join(np.repeat(reader.channels[:1], len(reader.channels)), reader.channels)
     sets: dict[int, list[_Reader]] = {}
     for reader in readers:
-        sets.setdefault(found.find(reader.channels[0]), []).append(reader)
+        sets.setdefault(found.root(int(reader.channels[0])), []).append(reader)
     return list(sets.values())
 
 
@@ -226,7 +225,7 @@ def _applied(work: Work, readers: list[_Reader], channels: Channels, roots: np.n
     done = []
     for node in work.source.nodes:
         made = factors[channels.of[node.name]]
-        if node.op in LAYERS and (made != 1).any():
+        if OPS[node.op].weight_axes == (0, 1) and (made != 1).any():
             work.scale_outputs(node.name, made)
     for reader in readers:
         taken = factors[channels.of[reader.node.inputs[0]]]

@@ -6,131 +6,65 @@ moves it. Channels that are added up must be scaled alike; those that anything e
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Collection
 
 import numpy as np
 
-from paring.graph import Graph, Node
-from paring.methods.integer.equalize._weights import LAYERS, owned
-
-#: Functions with ``f(t x) = t f(x)`` for ``t > 0``, channel by channel, and those that keep channels in their places.
-_KEEPING = (
-    *("relu", "leaky_relu", "prelu", "max_pool", "avg_pool", "adaptive_avg_pool", "global_avg_pool"),
-    "subsample",
-)
+from paring.graph import OPS, Classes, Graph, Node, follow
+from paring.methods.integer.equalize._weights import owned
 
 
-@dataclass
-class Channels:
+class Channels(Classes):
     """Every channel of every layer as a variable; those that add up are one.
 
     Attributes:
-        parent: union-find over the variables.
         pinned: variables that something reads or makes that does not scale.
         clip: upper bound of the ReLU6 a variable goes through, infinite where there is none.
         of: value to the variable of each feature, int64 ``(features,)``.
     """
 
-    parent: list[int] = field(default_factory=list)
-    pinned: list[bool] = field(default_factory=list)
-    clip: list[float] = field(default_factory=list)
-    of: dict[str, np.ndarray] = field(default_factory=dict)
+    def __init__(self) -> None:
+        super().__init__()
+        self.pinned: list[np.ndarray] = []
+        self.clip: list[tuple[np.ndarray, float]] = []
+        self.of: dict[str, np.ndarray] = {}
 
-    def new(self, count: int, pinned: bool = False) -> np.ndarray:
-        first = len(self.parent)
-        self.parent += range(first, first + count)
-        self.pinned += [pinned] * count
-        self.clip += [np.inf] * count
-        return np.arange(first, first + count)
-
-    def find(self, variable: int) -> int:
-        while self.parent[variable] != variable:
-            self.parent[variable] = self.parent[self.parent[variable]]
-            variable = self.parent[variable]
-        return variable
-
-    def join(self, one: int, two: int) -> None:
-        one, two = self.find(one), self.find(two)
-        self.parent[two] = one
-        self.pinned[one] |= self.pinned[two]
-        self.clip[one] = min(self.clip[one], self.clip[two])
-
-    def pin(self, value: str) -> None:
-        for variable in self.of[value]:
-            self.pinned[self.find(variable)] = True
+    def pin(self, variables: np.ndarray) -> np.ndarray:
+        """Let nothing scale these; gives them back."""
+        self.pinned.append(variables)
+        return variables
 
     def settle(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Root of every variable, whether it is pinned, and its bound."""
-        roots = np.array([self.find(variable) for variable in range(len(self.parent))], np.int64)
-        return roots, np.array(self.pinned, bool)[roots], np.array(self.clip)[roots]
+        roots = self.roots()
+        pinned, clip = np.zeros(len(roots), bool), np.full(len(roots), np.inf)
+        for variables in self.pinned:
+            pinned[roots[variables]] = True
+        for variables, bound in self.clip:
+            np.minimum.at(clip, roots[variables], bound)
+        return roots, pinned[roots], clip[roots]
 
 
 def channel_variables(graph: Graph, layers: Collection[str]) -> Channels:
     """The variables of a folded graph; ``layers`` are those whose weights may be scaled."""
-    shapes = graph.validate()
     channels = Channels()
-    for name, shape in graph.inputs.items():
-        channels.of[name] = channels.new(shape[-1], pinned=True)
-    for node in graph.nodes:
-        sources = [channels.of[name] for name in node.inputs]
-        follow = _FOLLOWED.get(node.op)
-        bounded = node.op == "clip" and node.attrs["low"] == 0.0
-        if node.op in LAYERS:
-            if node.name not in layers:
-                channels.pin(node.inputs[0])
-            scalable = node.name in layers and owned(graph, node)
-            channels.of[node.name] = channels.new(shapes[node.name][-1], pinned=not scalable)
-            if not scalable:
-                channels.pin(node.inputs[0])
-        elif node.op in _KEEPING or bounded:
-            channels.of[node.name] = sources[0]
-            for variable in sources[0] if bounded else ():
-                root = channels.find(variable)
-                channels.clip[root] = min(channels.clip[root], float(node.attrs["high"]))  # type: ignore[arg-type]
-        elif node.op == "add" and len(sources[0]) == len(sources[1]) and _alike(node, shapes):
-            for one, two in zip(*sources, strict=True):
-                channels.join(one, two)
-            channels.of[node.name] = sources[0]
-        elif follow is not None:
-            channels.of[node.name] = follow(channels, node, sources, shapes[node.inputs[0]])
-        else:
-            for name in node.inputs:
-                channels.pin(name)
-            channels.of[node.name] = channels.new(shapes[node.name][-1], pinned=True)
+
+    def own(node: Node, inputs: list[np.ndarray]) -> np.ndarray | None:
+        spec, out = OPS[node.op], graph.shapes[node.name]
+        if spec.weight_axes == (0, 1) and node.name in layers and owned(graph, node):
+            return channels.new(out[-1])
+        if spec.homogeneous or spec.moves_data:
+            return None
+        if spec.clamp is not None and spec.clamp(node.attrs)[0] == 0.0:
+            channels.clip.append((inputs[0], spec.clamp(node.attrs)[1]))
+            return None
+        if node.op == "add" and graph.shapes[node.inputs[0]] == graph.shapes[node.inputs[1]]:
+            return channels.join(*inputs)
+        for variables in inputs:
+            channels.pin(variables)
+        return channels.pin(channels.new(out[-1]))
+
+    channels.of = follow(graph, lambda name: channels.pin(channels.new(graph.inputs[name][-1])), own, channels.new)
     for name in graph.outputs:
-        channels.pin(name)
+        channels.pin(channels.of[name])
     return channels
-
-
-def _alike(node: Node, shapes: Mapping[str, tuple[int, ...]]) -> bool:
-    return shapes[node.inputs[0]] == shapes[node.inputs[1]]
-
-
-def _flatten(channels: Channels, node: Node, sources: list[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
-    pixels = int(np.prod(shape[:-1]))
-    return np.tile(sources[0], pixels) if node.attrs["order"] == "hwc" else np.repeat(sources[0], pixels)
-
-
-def _slice(channels: Channels, node: Node, sources: list[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
-    a: Any = node.attrs
-    return sources[0][a["start"] : a["stop"]]
-
-
-def _shuffle(channels: Channels, node: Node, sources: list[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
-    groups: Any = node.attrs["groups"]
-    return sources[0].reshape(groups, -1).T.reshape(-1)
-
-
-def _concat(channels: Channels, node: Node, sources: list[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
-    return np.concatenate(sources)
-
-
-def _pad(channels: Channels, node: Node, sources: list[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
-    a: Any = node.attrs
-    front, back = a["channels"]
-    return np.concatenate([channels.new(front), sources[0], channels.new(back)])
-
-
-_FOLLOWED = {"flatten": _flatten, "slice_channels": _slice, "channel_shuffle": _shuffle, "concat": _concat, "pad": _pad}

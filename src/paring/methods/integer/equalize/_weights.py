@@ -27,13 +27,9 @@ import numpy as np
 
 from paring.errors import ArgumentError
 from paring.forms import Dense, Form
-from paring.graph import Graph, Node
+from paring.graph import OPS, Graph, Node, carried
 from paring.methods.integer._moments import Normal, through
 
-LAYERS = ("conv2d", "linear")
-#: Functions with ``f(s x) = s f(x)``, channel by channel.
-_HOMOGENEOUS = ("relu", "leaky_relu", "prelu", "max_pool", "avg_pool", "adaptive_avg_pool", "global_avg_pool")
-_MOVES = ("subsample", "flatten")
 #: What an upper clip may become.
 CLIPS = ("keep", "relu")
 
@@ -77,12 +73,11 @@ def links(graph: Graph) -> list[Link]:
 
     Both are convolutions or fully connected layers with 32-bit dense weights of their own.
     """
-    readers = _readers(graph)
-    shapes = graph.validate()
+    readers = graph.readers()
     found = []
     for node in graph.nodes:
-        if node.op in LAYERS and owned(graph, node):
-            link = _follow(graph, node, readers, shapes)
+        if _is_layer(node) and owned(graph, node):
+            link = _follow(graph, node, readers)
             if link is not None:
                 found.append(link)
     return found
@@ -202,9 +197,7 @@ class Work:
     def graph(self) -> Graph:
         weights: dict[str, Form] = {**self.source.weights, **{n: Dense(a) for n, a in self.arrays.items()}}
         nodes = [self.nodes[node.name] for node in self.source.nodes]
-        graph = Graph(dict(self.source.inputs), nodes, self.source.outputs, weights)
-        graph.validate()
-        return graph
+        return self.source.replaced(nodes=nodes, weights=weights)
 
 
 def _equalize_two(work: Work, link: Link) -> float:
@@ -252,21 +245,25 @@ def _is_depthwise(node: Node, weight: np.ndarray) -> bool:
     return node.op == "conv2d" and node.attrs["groups"] == len(weight) and weight.shape[1] == 1
 
 
-def _follow(
-    graph: Graph, node: Node, readers: Mapping[str, list[Node]], shapes: Mapping[str, tuple[int, ...]]
-) -> Link | None:
-    channels = np.arange(shapes[node.name][-1])
+def _is_layer(node: Node) -> bool:
+    return OPS[node.op].weight_axes == (0, 1)
+
+
+def _follow(graph: Graph, node: Node, readers: Mapping[str, list[Node]]) -> Link | None:
+    channels = np.arange(graph.shapes[node.name][-1])
     between: list[str] = []
     value = node.name
     while value not in graph.outputs and len(readers[value]) == 1:
         reader = readers[value][0]
-        if reader.op in LAYERS:
+        if _is_layer(reader):
             return Link(node.name, reader.name, tuple(between), channels) if owned(graph, reader) else None
-        if reader.op not in _HOMOGENEOUS + _MOVES:
+        spec = OPS[reader.op]
+        if spec.channels is None or not (spec.homogeneous or spec.moves_data) or len(reader.inputs) > 1:
             return None
-        if reader.op == "flatten":
-            pixels = int(np.prod(shapes[value][:-1]))
-            channels = np.tile(channels, pixels) if reader.attrs["order"] == "hwc" else np.repeat(channels, pixels)
+        sources = spec.channels(reader.attrs, [graph.shapes[value]])
+        if len(np.unique(sources)) < len(channels) or (sources < 0).any():
+            return None  # a channel that goes astray, or zeros among them
+        channels = carried(sources, [channels])
         between.append(reader.op)
         value = reader.name
     return None
@@ -280,21 +277,13 @@ def owned(graph: Graph, node: Node) -> bool:
     return plain and all(len(users[name]) == 1 for name in node.weights.values())
 
 
-def _readers(graph: Graph) -> dict[str, list[Node]]:
-    readers: dict[str, list[Node]] = {name: [] for name in [*graph.inputs, *(node.name for node in graph.nodes)]}
-    for node in graph.nodes:
-        for name in dict.fromkeys(node.inputs):
-            readers[name].append(node)
-    return readers
-
-
 def _unclipped(graph: Graph) -> tuple[Graph, list[str]]:
     """``clip`` from 0 upwards made ``relu`` wherever that links two layers."""
     nodes = list(graph.nodes)
     clips = [n.name for n in nodes if n.op == "clip" and n.attrs["low"] == 0.0]
     freed = [replace(n, op="relu", attrs={}) if n.name in clips else n for n in nodes]
-    trial = Graph(dict(graph.inputs), freed, graph.outputs, dict(graph.weights))
-    readers = _readers(trial)
+    trial = graph.replaced(nodes=freed)
+    readers = trial.readers()
     used: set[str] = set()
     for link in links(trial):
         value = link.first
@@ -302,4 +291,4 @@ def _unclipped(graph: Graph) -> tuple[Graph, list[str]]:
             value = readers[value][0].name
             used.add(value)
     kept = [new if new.name in used else old for new, old in zip(freed, nodes, strict=True)]
-    return Graph(dict(graph.inputs), kept, graph.outputs, dict(graph.weights)), [n for n in clips if n in used]
+    return graph.replaced(nodes=kept), [n for n in clips if n in used]

@@ -277,9 +277,7 @@ class QATModule(Rebuilt):
             if "low" in attrs and node.name in self._codes:
                 attrs |= self._clamps(node)
             nodes.append(replace(node, attrs=attrs))
-        graph = Graph(dict(self._inputs), nodes, self._answers, {name: weights[name] for name in self._weights})
-        graph.validate()
-        return graph
+        return Graph(self._inputs, nodes, self._answers, {name: weights[name] for name in self._weights})
 
 
 def _weight(node: Node) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from paring.graph import MOVES, Graph
+from paring.graph import OPS, Graph
 
 
 class _Slowed(torch.autograd.Function):
@@ -34,11 +34,11 @@ def trained_scale(parameter: Tensor, count: int, most: int) -> Tensor:
 def scale_groups(graph: Graph) -> dict[str, str]:
     """Every value that is codes to the node whose scale it has; concatenations have one scale with their parts."""
     group: dict[str, str] = {}
-    codes = graph.codes()
+    codes = graph.quant_params
     for node in graph.nodes:
         if node.name not in codes:
             continue
-        if node.op not in MOVES:
+        if not OPS[node.op].moves_data:
             group[node.name] = node.name
             continue
         first = group[node.inputs[0]]
