@@ -38,14 +38,13 @@ from paring.graph import Graph, Node
 from paring.methods._channel_variables import Channels, channel_variables
 from paring.methods._moments import Normal
 from paring.methods._weight_scales import largest_code
+from paring.methods._workers import Workers, pieces
 from paring.methods.equalisation import LAYERS, Work
 
 #: Exponents that are tried.
 _EXPONENTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 #: Furthest a factor may be from the others of its set.
 _MOST = 64.0
-#: Images in a batch while ranges are read.
-_BATCH = 2
 
 
 @dataclass(frozen=True)
@@ -132,22 +131,26 @@ def _reader(work: Work, node: Node, variables: np.ndarray, bits: int) -> _Reader
     return _Reader(node, variables, np.abs(rows).max(2), (rows**2).sum(2), features, rows.shape[2], largest_code(bits))
 
 
-@torch.no_grad()
 def _measured(graph: Graph, images: Tensor, values: set[str]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Largest magnitude and mean square of every channel of the named values, float64 ``(C,)`` each."""
     network = rebuild(graph)
-    largest: dict[str, Tensor] = {}
-    squares: dict[str, Tensor] = {}
-    for start in range(0, len(images), _BATCH):
-        batch = images[start : start + _BATCH]
-        for name, value in network.steps(batch):
+
+    def look(part: slice) -> dict[str, tuple[Tensor, Tensor]]:
+        found = {}
+        for name, value in network.steps(images[part]):
             if name in values:
                 axes = [axis for axis in range(value.ndim) if axis != 1]
-                top, square = value.abs().amax(axes), value.square().mean(axes).double() * len(batch)
-                largest[name] = torch.maximum(largest[name], top) if name in largest else top
-                squares[name] = squares[name] + square if name in squares else square
-    reach = {name: value.double().numpy(force=True) for name, value in largest.items()}
-    return reach, {name: value.numpy(force=True) / len(images) for name, value in squares.items()}
+                found[name] = value.abs().amax(axes), value.square().mean(axes).double() * len(value)
+        return found
+
+    with Workers() as workers:
+        seen = workers.each(look, pieces(graph.validate(), len(images)))
+    reach, power = {}, {}
+    for name in seen[0]:
+        largest, squares = zip(*(found[name] for found in seen), strict=True)
+        reach[name] = torch.stack(largest).amax(0).double().numpy(force=True)
+        power[name] = torch.stack(squares).sum(0).numpy(force=True) / len(images)
+    return reach, power
 
 
 def _meeting(readers: list[_Reader], count: int) -> list[list[_Reader]]:
