@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import prod
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,8 +13,8 @@ class Maps:
     """Where values of ``count`` images are put, each in one block until it is let go of.
 
     The system fills every fresh page with zeros before it hands it over. For maps of a hundred images that took as
-    long as computing them, so blocks go round. NumPy makes them, since it asks for huge pages, of which there are 512
-    times fewer.
+    long as computing them, so blocks go round. (Huge pages do not help: on a virtual machine they took four times as
+    long as small ones.)
 
     Args:
         shapes: ``(H, W, C)`` or ``(F,)`` of every value for one image.
@@ -38,7 +37,7 @@ class Maps:
         else:
             if self._free:  # none is large enough, so one goes: not more is held than without any of this
                 self._drop(max(self._free, key=len))
-            block = torch.from_numpy(np.empty(size, np.float32))
+            block = torch.empty(size)
         self._drop(block)
         made = block[:size].view(self._count, *shape)
         self._used[made.data_ptr()] = block
