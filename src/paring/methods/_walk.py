@@ -102,23 +102,24 @@ class _Walk:
         self.real[value], self.seen[value] = self.maps.new(value), self.maps.new(value)
         return value, self.real[value], self.seen[value]
 
-    def _settle(self, node: Node, value: str, noisy: Tensor) -> None:
-        """The activation that a node takes in, and rounding to codes, in place."""
-        if value != node.name:
-            noisy.clamp_(*self.plan.bounds(node))
+    def _settle(self, value: str, ends: tuple[float, float] | None, noisy: Tensor) -> None:
+        """The activation that was taken in, and rounding to codes, in place."""
+        if ends is not None:
+            noisy.clamp_(*ends)
         if value in self.own:
             fake_quantize(noisy, self.plan.codes[value], noisy)
 
     def _other(self, node: Node, rough: list[Tensor]) -> None:
         exact = [self.real[name] for name in node.inputs]
         value, real, seen = self._made(node)
+        ends = self.plan.bounds(node) if value != node.name else None
 
         def compute(part: slice) -> None:
             real[part] = self.network.compute(node, *(x[part] for x in exact))
             seen[part] = self.network.compute(node, *(x[part] for x in rough))
-            if value != node.name:
-                real[part].clamp_(*self.plan.bounds(node))
-            self._settle(node, value, seen[part])
+            if ends is not None:
+                real[part].clamp_(*ends)
+            self._settle(value, ends, seen[part])
 
         self.workers.each(compute, self.parts)
 
@@ -126,6 +127,7 @@ class _Walk:
         """A layer with integer weights: its answers, what they are off, and that less its mean."""
         exact = self.real[node.inputs[0]]
         value, real, seen = self._made(node)
+        ends = self.plan.bounds(node) if value != node.name else None
         if tune is not None:  # it wants all answers at once
             self.workers.each(lambda part: real[part].copy_(self.network.compute(node, exact[part])), self.parts)
             tune(node, exact, rough[0], real)
@@ -136,7 +138,7 @@ class _Walk:
             noisy = self.network.compute(node, rough[0][part], weights=weights)
             seen[part] = noisy
             error = _Error.of(answer, torch.sub(answer, noisy, out=noisy))
-            torch.clamp(answer, *self.plan.bounds(node), out=real[part])
+            real[part] = answer if ends is None else answer.clamp_(*ends)
             return error
 
         error = _Error.together(self.workers.each(compare, self.parts))
@@ -144,7 +146,7 @@ class _Walk:
         shift = torch.zeros(())
         if correct:
             shift = move_bias(self.plan, node, error.mean).view(1, -1, *[1] * (seen.ndim - 2))
-        self.workers.each(lambda part: self._settle(node, value, seen[part].add_(shift)), self.parts)
+        self.workers.each(lambda part: self._settle(value, ends, seen[part].add_(shift)), self.parts)
 
 
 @dataclass

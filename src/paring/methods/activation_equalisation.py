@@ -71,7 +71,7 @@ class _Reader:
         channels: for each input feature, the variable that scales it, int64 ``(in,)``.
         largest: largest weight of every output for every input, ``(out, in / groups)``.
         power: sum of squared weights, the same shape.
-        features: input feature of each of these, int64, the same shape.
+        features: input feature of each of these, int64, the same shape, or one row for all outputs.
         taps: weights of each pair.
         top: the largest code of its weight.
     """
@@ -126,7 +126,7 @@ def _reader(work: Work, node: Node, variables: np.ndarray, bits: int) -> _Reader
     weight = work.array(node.name)
     groups: Any = node.attrs.get("groups", 1)
     rows = weight.reshape(*weight.shape[:2], -1)
-    first = np.arange(len(weight)) // (len(weight) // groups) * weight.shape[1]
+    first = np.arange(len(weight) if groups > 1 else 1) // (len(weight) // groups) * weight.shape[1]
     features = first[:, None] + np.arange(weight.shape[1])
     return _Reader(node, variables, np.abs(rows).max(2), (rows**2).sum(2), features, rows.shape[2], largest_code(bits))
 
@@ -140,7 +140,8 @@ def _measured(graph: Graph, images: Tensor, values: set[str]) -> tuple[dict[str,
         for name, value in network.steps(images[part]):
             if name in values:
                 axes = [axis for axis in range(value.ndim) if axis != 1]
-                found[name] = value.abs().amax(axes), value.square().mean(axes).double() * len(value)
+                largest = torch.maximum(value.amax(axes), -value.amin(axes))
+                found[name] = largest, value.square().mean(axes).double() * len(value)
         return found
 
     with Workers() as workers:
@@ -180,7 +181,8 @@ def _choose(
     furthest, weights = np.zeros(len(factors)), np.zeros(len(factors))
     for reader in readers:
         np.maximum.at(furthest, reader.channels, reach[reader.node.inputs[0]])
-        np.maximum.at(weights, reader.channels[reader.features], reader.largest)
+        variables = np.broadcast_to(reader.channels[reader.features], reader.largest.shape)
+        np.maximum.at(weights, variables, reader.largest)
     free = np.zeros(len(factors), bool)
     free[np.concatenate([reader.channels for reader in readers])] = True
     free &= ~pinned & (furthest > 0) & (weights > 0)
