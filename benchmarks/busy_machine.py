@@ -2,10 +2,10 @@
 
     python benchmarks/busy_machine.py [--threads 2] [--busy 0 1] [--images 24] [--repeat 3]
 
-torch's threads meet after every operation. While they wait there they turn in a loop for a while (libgomp's default) or
-sleep at once (OMP_WAIT_POLICY=passive, which the command line sets where nobody has chosen). Beside a process that keeps
-a core busy, a thread that turns takes the core from the one it waits for. Every figure is the fastest of so many runs
-in processes of their own, in seconds of the wall clock; then processor seconds of that run. Networks have random
+torch's threads meet after every operation. While they wait there they turn in a loop for a while (libgomp's default)
+or sleep at once (OMP_WAIT_POLICY=passive, which the command line sets where nobody has chosen). Beside a process that
+keeps a core busy, a thread that turns takes the core from the one it waits for. Every figure is the fastest of so many
+runs in processes of their own, in seconds of the wall clock; then processor seconds of that run. Networks have random
 weights and random images: only time counts here. `train` is a network of small maps, ResNet-20 in batches of 32.
 Other work on the machine counts as busy, too, so load is printed with each row.
 """
