@@ -250,7 +250,10 @@ def _padded(x: Tensor, padding: Any, value: float = 0.0) -> Tensor:
 
 def _conv2d(node: Node, w: Weights, x: Tensor) -> Tensor:
     a: Any = node.attrs
-    return F.conv2d(_padded(x, a["padding"]), w["weight"], w.get("bias"), a["stride"], 0, a["dilation"], a["groups"])
+    top, bottom, left, right = a["padding"]
+    even = top == bottom and left == right  # the convolution pads by itself, without a copy
+    x, sides = (x, (top, left)) if even else (_padded(x, a["padding"]), (0, 0))
+    return F.conv2d(x, w["weight"], w.get("bias"), a["stride"], sides, a["dilation"], a["groups"])
 
 
 def _conv_transpose2d(node: Node, w: Weights, x: Tensor) -> Tensor:

@@ -50,13 +50,11 @@ def correct_analytically(plan: Plan, known: Mapping[str, Moments]) -> list[str]:
     return changed
 
 
-def correct_bias(plan: Plan, node: Node, error: Tensor) -> Tensor:
-    """Move a layer's bias by the mean of ``error``: the answers ``(N, C, ...)`` wanted less those found.
+def move_bias(plan: Plan, node: Node, mean: Tensor) -> Tensor:
+    """Move a layer's bias by ``mean``, float64 ``(C,)``: answers wanted less those found, in the mean.
 
     Returns:
-        the move, shaped to be added to what was found.
+        the move in float32.
     """
-    axes = [axis for axis in range(error.ndim) if axis != 1]
-    shift = error.mean(axes, keepdim=True)
-    plan.biases[node.name] = plan.biases[node.name] + shift.flatten().double().numpy(force=True)
-    return shift
+    plan.biases[node.name] = plan.biases[node.name] + mean.numpy(force=True)
+    return mean.float()

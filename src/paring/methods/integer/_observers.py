@@ -15,6 +15,7 @@ pass is needed, and the counts do not depend on the order or the sizes of the ba
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from functools import partial
 from math import frexp, isfinite
 
@@ -67,9 +68,18 @@ class Histogram:
             raise DataError("an activation is not a finite number", found=(low, high))
         self.low, self.high = min(self.low, low), max(self.high, high)
         self._widen()
-        index = (x.reshape(-1) / self.width).floor_().to(torch.int64).sub_(self.first)
+        # All exact in floating point: the width is a power of two, and bins' numbers lie within 4096 of each other.
+        index = (x.reshape(-1) * (1 / self.width)).floor_().sub_(self.first)
         index.clamp_(0, len(self.counts) - 1)  # a negative number next to nothing divides to -0
-        self.counts += torch.bincount(index, minlength=len(self.counts)).numpy(force=True)
+        self.counts += torch.bincount(index.to(torch.int32), minlength=len(self.counts)).numpy(force=True)
+
+    def merge(self, other: Histogram) -> None:
+        """Count what another has counted, in as many bins, too: the same as if this one had seen everything."""
+        if not other.width:
+            return
+        self.low, self.high = min(self.low, other.low), max(self.high, other.high)
+        self._widen()
+        _add(other, self)
 
     def centers(self) -> np.ndarray:
         """Middle of each bin, float64."""
@@ -86,11 +96,20 @@ class Histogram:
         while np.floor(self.high / width) - np.floor(self.low / width) >= self.bins:
             width *= 2
         first = int(np.floor(self.low / width))
-        counts = np.zeros(int(np.floor(self.high / width)) - first + 1, np.int64)
-        if self.counts.size:
-            merged = np.floor((self.first + np.arange(len(self.counts), dtype=np.float64)) * (self.width / width))
-            np.add.at(counts, (merged - first).astype(np.int64), self.counts)
-        self.width, self.first, self.counts = width, first, counts
+        length = int(np.floor(self.high / width)) - first + 1
+        if (width, first, length) == (self.width, self.first, len(self.counts)):
+            return
+        before = copy(self)
+        self.width, self.first, self.counts = width, first, np.zeros(length, np.int64)
+        if before.counts.size:
+            _add(before, self)
+
+
+def _add(source: Histogram, target: Histogram) -> None:
+    """Counts of a histogram to those of one whose bins are as wide or wider, and reach at least as far."""
+    numbers = source.first + np.arange(len(source.counts), dtype=np.float64)
+    bins = np.floor(numbers * (source.width / target.width)) - target.first
+    np.add.at(target.counts, bins.astype(np.int64), source.counts)
 
 
 def minmax(histogram: Histogram, bits: int = 8) -> Range:

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from threading import get_ident
 from typing import Any, Literal
 
 import numpy as np
@@ -44,14 +45,13 @@ from paring.methods.integer._roles import ROUNDING, Bits, assign, widths
 from paring.methods.integer._tuning import ROUNDINGS, Tuner
 from paring.methods.integer._walk import walk
 from paring.methods.integer._weight_scales import SCALES, weight_scales
+from paring.methods.integer._workers import Workers, pieces
 from paring.methods.integer.equalize._activations import equalize_activations
 from paring.methods.integer.equalize._weights import absorb_high_biases, equalize
 from paring.methods.integer.qat._module import quantization_aware
 
 #: Integer biases are kept below this, so that sums stay exact in float32 simulation where the products allow it.
 _MOST_BIAS = 1 << 23
-#: Images that go through the network at a time while activations are observed.
-_BATCH = 2
 #: Images on which it is measured what rounding does to the answers.
 _NOISE_IMAGES = 8
 
@@ -175,7 +175,8 @@ def quantize(
     ratios: dict[str, float] = {}
     if calibration is not None:
         tuner = Tuner(plan, rounding, dict(options or {}), centered=correct)
-        ratios = walk(plan, calibration[:tuning_images], tuner, correct)
+        tune = None if rounding == "nearest" else tuner
+        ratios = walk(plan, calibration[:tuning_images], tune, correct)
         notes += [f"{layer}: {note}" for layer, note in tuner.notes.items()]
     elif correct and told is not None:
         correct_analytically(plan, told)
@@ -211,13 +212,21 @@ def _moved(norm: BatchNorm, now: Normal) -> BatchNorm:
 def observe(graph: Graph, images: Tensor, values: list[str]) -> dict[str, Histogram]:
     """Histograms of named values of a float graph over prepared images ``(N, C, H, W)``, in one pass."""
     network = rebuild(graph)
-    found = {name: Histogram() for name in values}
-    with torch.no_grad():
-        for start in range(0, len(images), _BATCH):
-            for name, value in network.steps(images[start : start + _BATCH]):
-                if name in found:
-                    found[name].update(value)
-    return found
+    found: dict[int, dict[str, Histogram]] = {}
+
+    def look(part: slice) -> None:
+        own = found.setdefault(get_ident(), {name: Histogram() for name in values})
+        for name, value in network.steps(images[part]):
+            if name in own:
+                own[name].update(value)
+
+    with Workers() as workers:
+        workers.each(look, pieces(graph.shapes, len(images)))
+    whole, *others = found.values()  # counts do not depend on who saw which image
+    for other in others:
+        for name, histogram in other.items():
+            whole[name].merge(histogram)
+    return whole
 
 
 def _choose_codes(

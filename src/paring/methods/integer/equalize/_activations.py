@@ -37,6 +37,7 @@ from paring.capture import rebuild
 from paring.graph import OPS, Classes, Graph, Node
 from paring.methods.integer._moments import Normal
 from paring.methods.integer._weight_scales import largest_code
+from paring.methods.integer._workers import Workers, pieces
 from paring.methods.integer.equalize._channel_variables import Channels, channel_variables
 from paring.methods.integer.equalize._weights import Work
 
@@ -44,8 +45,6 @@ from paring.methods.integer.equalize._weights import Work
 _EXPONENTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 #: Furthest a factor may be from the others of its set.
 _MOST = 64.0
-#: Images in a batch while ranges are read.
-_BATCH = 2
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ class _Reader:
         channels: for each input feature, the variable that scales it, int64 ``(in,)``.
         largest: largest weight of every output for every input, ``(out, in / groups)``.
         power: sum of squared weights, the same shape.
-        features: input feature of each of these, int64, the same shape.
+        features: input feature of each of these, int64, the same shape, or one row for all outputs.
         taps: weights of each pair.
         top: the largest code of its weight.
     """
@@ -127,27 +126,32 @@ def _reader(work: Work, node: Node, variables: np.ndarray, bits: int) -> _Reader
     weight = work.array(node.name)
     groups: Any = node.attrs.get("groups", 1)
     rows = weight.reshape(*weight.shape[:2], -1)
-    first = np.arange(len(weight)) // (len(weight) // groups) * weight.shape[1]
+    first = np.arange(len(weight) if groups > 1 else 1) // (len(weight) // groups) * weight.shape[1]
     features = first[:, None] + np.arange(weight.shape[1])
     return _Reader(node, variables, np.abs(rows).max(2), (rows**2).sum(2), features, rows.shape[2], largest_code(bits))
 
 
-@torch.no_grad()
 def _measured(graph: Graph, images: Tensor, values: set[str]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Largest magnitude and mean square of every channel of the named values, float64 ``(C,)`` each."""
     network = rebuild(graph)
-    largest: dict[str, Tensor] = {}
-    squares: dict[str, Tensor] = {}
-    for start in range(0, len(images), _BATCH):
-        batch = images[start : start + _BATCH]
-        for name, value in network.steps(batch):
+
+    def look(part: slice) -> dict[str, tuple[Tensor, Tensor]]:
+        found = {}
+        for name, value in network.steps(images[part]):
             if name in values:
                 axes = [axis for axis in range(value.ndim) if axis != 1]
-                top, square = value.abs().amax(axes), value.square().mean(axes).double() * len(batch)
-                largest[name] = torch.maximum(largest[name], top) if name in largest else top
-                squares[name] = squares[name] + square if name in squares else square
-    reach = {name: value.double().numpy(force=True) for name, value in largest.items()}
-    return reach, {name: value.numpy(force=True) / len(images) for name, value in squares.items()}
+                largest = torch.maximum(value.amax(axes), -value.amin(axes))
+                found[name] = largest, value.square().mean(axes).double() * len(value)
+        return found
+
+    with Workers() as workers:
+        seen = workers.each(look, pieces(graph.shapes, len(images)))
+    reach, power = {}, {}
+    for name in seen[0]:
+        largest, squares = zip(*(found[name] for found in seen), strict=True)
+        reach[name] = torch.stack(largest).amax(0).double().numpy(force=True)
+        power[name] = torch.stack(squares).sum(0).numpy(force=True) / len(images)
+    return reach, power
 
 
 def _meeting(readers: list[_Reader], count: int) -> list[list[_Reader]]:
@@ -176,7 +180,8 @@ def _choose(
     furthest, weights = np.zeros(len(factors)), np.zeros(len(factors))
     for reader in readers:
         np.maximum.at(furthest, reader.channels, reach[reader.node.inputs[0]])
-        np.maximum.at(weights, reader.channels[reader.features], reader.largest)
+        variables = np.broadcast_to(reader.channels[reader.features], reader.largest.shape)
+        np.maximum.at(weights, variables, reader.largest)
     free = np.zeros(len(factors), bool)
     free[np.concatenate([reader.channels for reader in readers])] = True
     free &= ~pinned & (furthest > 0) & (weights > 0)
