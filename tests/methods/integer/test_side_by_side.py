@@ -41,7 +41,7 @@ def example(count=9):
 def test_any_number_of_threads_gives_the_same_bits(threads, monkeypatch):
     monkeypatch.setattr(workers_module, "_NUMBERS", 2000)  # two images a piece
     graph, images = example()
-    assert len(pieces(graph.validate(), len(images))) == 5
+    assert len(pieces(graph.shapes, len(images))) == 5
     found = []
     for count in (1, 2, 3):
         threads(count)
