@@ -96,7 +96,7 @@ def test_channels_come_from_where_the_row_says(op):
 
 
 def test_layers_are_those_whose_weight_has_both_axes():
-    assert LAYERS == ("conv2d", "linear", "conv_transpose2d")
+    assert LAYERS == {"conv2d": (0, 1), "linear": (0, 1), "conv_transpose2d": (1, 0)}
     for op in LAYERS:
         graph = FIRST[op]
         out, into = OPS[op].weight_axes

@@ -32,7 +32,7 @@ def register_operator(
     op: str,
     function: Callable[..., Tensor],
     aten: Sequence[str] = (),
-    attributes: Callable[..., Mapping[str, Any]] | None = None,
+    attributes: Callable[..., Mapping[str, Any]] = dict,
 ) -> None:
     """The torch side of an elementwise operator: how a call is captured, and how a graph computes it in torch.
 
@@ -55,14 +55,10 @@ def register_operator(
     @rule(*aten)
     def lower(low: Lowering, x: Any, *args: Any, **kwargs: Any) -> Value:
         try:
-            attrs = attributes(*args, **kwargs) if attributes else _none(*args, **kwargs)
+            attrs = attributes(*args, **kwargs)
         except (TypeError, ArgumentError) as error:
             raise low.refusal(f"operator {low.call.op!r} is used in an unknown way", found=str(error)) from error
         return unary(low, x, op, **attrs)
-
-
-def _none() -> dict[str, Any]:
-    return {}
 
 
 register_operator("relu", F.relu, ["relu"])

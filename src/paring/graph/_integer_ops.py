@@ -66,5 +66,5 @@ INTEGER_OPS: dict[str, OpSpec] = {
 
 #: Every operator by name; :func:`paring.graph.register_operator` adds to it.
 OPS: dict[str, OpSpec] = FLOAT_OPS | INTEGER_OPS
-#: Operators that make channels from others through a weight, on floats.
-LAYERS = tuple(name for name, spec in FLOAT_OPS.items() if spec.weight_axes is not None)
+#: Operators that make channels from others through a weight, on floats, to its (output axis, input axis).
+LAYERS = {name: spec.weight_axes for name, spec in FLOAT_OPS.items() if spec.weight_axes is not None}

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from paring.capture import BatchNorm, norm_statistics, rebuild
 from paring.errors import ArgumentError, DataError
 from paring.forms import Integer
-from paring.graph import OPS, Graph, Node, QuantParams, fold_scale_shift, least_scales, simplify
+from paring.graph import LAYERS, Graph, Node, QuantParams, fold_scale_shift, least_scales, simplify
 from paring.methods._amounts import Amount, number
 from paring.methods._capture import unfolded_graph
 from paring.methods._registry import Trial, method
@@ -277,10 +277,10 @@ def _choose_weights(plan: Plan, per_channel: bool, how: str | None) -> None:
             continue
         name, bits = node.weights["weight"], plan.roles.bits[node.name]
         weight = plan.graph.weights[name].dense()
-        axis = _output_axis(node) if per_channel else None
+        axis = LAYERS[node.op][0] if per_channel else None
         chosen = weight_scales(weight, bits, axis, how or ("max" if bits >= 6 else "mse"))
         attrs: Any = node.attrs
-        outputs = weight.shape[1] * attrs["groups"] if _output_axis(node) == 1 else len(weight)
+        outputs = weight.shape[1] * attrs["groups"] if LAYERS[node.op][0] == 1 else len(weight)
         bias = np.zeros(outputs)
         if "bias" in node.weights:
             bias = plan.graph.weights[node.weights["bias"]].dense().astype(np.float64)
@@ -292,13 +292,6 @@ def _choose_weights(plan: Plan, per_channel: bool, how: str | None) -> None:
             chosen = np.maximum(chosen, plan.weights[name].scales)
             bits = max(bits, plan.weights[name].bits)
         plan.weights[name] = Integer.from_dense(weight, chosen, bits, axis or 0)
-
-
-def _output_axis(node: Node) -> int:
-    """Of a layer's weight."""
-    axes = OPS[node.op].weight_axes
-    assert axes is not None
-    return axes[0]
 
 
 def _hold_biases(plan: Plan) -> None:

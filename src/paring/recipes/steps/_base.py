@@ -20,8 +20,6 @@ from paring.training.loop import Clock
 
 #: Options that count steps of a training.
 _IN_STEPS = ("norm_delay", "warmup", "begin", "end")
-#: Operators whose ``weight`` counts as a weight of the network.
-WEIGHTED = tuple(name for name, spec in OPS.items() if spec.macs)
 
 
 @dataclass(frozen=True)
@@ -162,7 +160,7 @@ class State:
 
 def weighted(graph: Graph) -> list[Node]:
     """The nodes with weights that count."""
-    return [node for node in graph.nodes if node.op in WEIGHTED]
+    return [node for node in graph.nodes if OPS[node.op].macs]
 
 
 def graph_of(network: nn.Module, shape: tuple[int, int, int]) -> Graph:
