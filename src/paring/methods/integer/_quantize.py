@@ -27,16 +27,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from paring.capture import BatchNorm, norm_statistics, rebuild
+from paring.capture import BatchNorm, rebuild
 from paring.errors import ArgumentError, DataError
 from paring.forms import Integer
 from paring.graph import LAYERS, Graph, Node, QuantParams, fold_scale_shift, least_scales, simplify
-from paring.methods._amounts import Amount, number
-from paring.methods._capture import unfolded_graph
 from paring.methods._registry import Trial, method
 from paring.methods.integer._alone import round_layer
 from paring.methods.integer._bias_correction import correct_analytically
 from paring.methods.integer._moments import Moments, Normal, moments, normals
+from paring.methods.integer._network import WEIGHTS, float_graph, moved
 from paring.methods.integer._observers import OBSERVERS, Histogram, Range, affine
 from paring.methods.integer._output_noise import noisiest, output_noise
 from paring.methods.integer._plan import Plan
@@ -54,16 +53,6 @@ from paring.methods.integer.qat._module import quantization_aware
 _MOST_BIAS = 1 << 23
 #: Images on which it is measured what rounding does to the answers.
 _NOISE_IMAGES = 8
-
-
-WEIGHTS = Amount(
-    "weights",
-    "width of weights",
-    "2 to 8 bits, or None for float",
-    lambda bits: None if bits is None else number(2, 8, whole=True)(bits),
-    int,
-    usual=8,
-)
 
 
 @method(
@@ -141,7 +130,7 @@ def quantize(
     """
     _check(observer, rounding, scales, equalized)
     module = isinstance(network, nn.Module)
-    graph, norms = _float_graph(network, images, example, norms, aware)
+    graph, norms = float_graph(network, images, example, norms, aware)
     graph = fold_scale_shift(simplify(graph))
     calibration = None if images is None else _checked_images(graph, images)
     on_codes = activations is not None
@@ -181,32 +170,11 @@ def quantize(
     elif correct and told is not None:
         correct_analytically(plan, told)
     _hold_biases(plan)
-    kept = {name: _moved(norm, known[name]) for name, norm in (norms or {}).items()}
+    kept = {name: moved(norm, known[name]) for name, norm in (norms or {}).items()}
     made = replace(describe_plan(plan, ratios, notes), norms=kept)
     if aware:
         return replace(made, network=quantization_aware(made, norm_delay=norm_delay))
     return replace(made, network=rebuild(made.graph)) if module else made
-
-
-def _float_graph(
-    network: nn.Module | Graph, images: Any, example: Any, norms: Mapping[str, BatchNorm] | None, aware: bool
-) -> tuple[Graph, Mapping[str, BatchNorm] | None]:
-    """A network as a graph; with its batch norms where they are trained, or stand in for images."""
-    if isinstance(network, Graph):
-        return network, norms
-    if images is None and example is None:
-        raise ArgumentError("a module is captured with an example", fix="Give images, or example=, an input's shape")
-    graph = unfolded_graph(network, tuple(images.shape[1:]) if example is None else example)
-    if norms is None and (aware or images is None):
-        norms = norm_statistics(network, graph)
-    return graph, norms
-
-
-def _moved(norm: BatchNorm, now: Normal) -> BatchNorm:
-    """A batch norm whose outputs are distributed as they are now, channels scaled and shifted."""
-    before = np.abs(norm.gamma)
-    factor = np.where(before > 0, now.std / np.where(before > 0, before, 1), 1.0)
-    return replace(norm, gamma=norm.gamma * factor, beta=now.mean)
 
 
 def observe(graph: Graph, images: Tensor, values: list[str]) -> dict[str, Histogram]:
