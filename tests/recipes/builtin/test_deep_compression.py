@@ -102,7 +102,7 @@ def test_plain_pruning_and_plain_sharing(tmp_path):
 
 def test_a_later_step_is_done_again_otherwise(tmp_path):
     first = compress(tmp_path)
-    with pytest.raises(CheckpointError, match=r"steps.05-share.layers.\* was 4, is 2"):
+    with pytest.raises(CheckpointError, match=r"steps.05-share.centroids.\* was 4, is 2"):
         compress(tmp_path, centroids={"*": 2}, resume=True)
     second = compress(tmp_path, centroids={"*": 2}, restart="share")
     assert second.record.stages[:4] == first.record.stages[:4]

@@ -275,6 +275,9 @@ def test_the_page_names_every_recipe_and_its_code_runs(tmp_path, net):
     listed = next(block for block in blocks if "mine = " in block)
     exec(listed.partition("\ncompress(")[0], names)
     assert [step.name for step in names["mine"]] == ["prune-channels", "tune", "quantize"]
+    for name in ("train", "tune", "prune_in_rounds", "drop_idle"):
+        assert f"`{name}`" in page
+        assert callable(getattr(steps, name))
 
 
 def test_the_ends_are_spared_where_that_makes_sense():

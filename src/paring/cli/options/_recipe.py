@@ -197,8 +197,7 @@ def amounts(option: str, words: Sequence[str]) -> float | dict[str, float]:
     for word in words:
         pattern, _, number = word.rpartition("=")
         try:
-            share = float(number[:-1]) / 100 if number.endswith("%") else None
-            found[pattern or "*"] = share if share is not None else int(number) if number.isdigit() else float(number)
+            found[pattern or "*"] = _number(number)
         except ValueError:
             raise ArgumentError(
                 "cannot read an amount", where=f"--{option}", found=repr(word), expected="like 5%, 16 or fc1=8%"
@@ -206,6 +205,12 @@ def amounts(option: str, words: Sequence[str]) -> float | dict[str, float]:
     if list(found) == ["*"]:
         return found["*"]
     return {pattern: found[pattern] for pattern in sorted(found, key=lambda pattern: pattern != "*")}
+
+
+def _number(text: str) -> float:
+    if text.endswith("%"):
+        return float(text[:-1]) / 100
+    return int(text) if text.lstrip("-").isdigit() else float(text)
 
 
 def check_folder(folder: Path, wanted: bool) -> None:
