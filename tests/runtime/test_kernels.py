@@ -47,6 +47,16 @@ def test_several_instruction_sets_are_joined():
     assert Engine(graph, isa="scalar+scalar").isa == "scalar"
 
 
+def test_an_instruction_set_stands_in_no_more_files_than_contributing_says():
+    root = KERNELS.parents[1]
+    sources = [path for folder in ("native", "src") for path in (root / folder).rglob("*")]
+    texts = [path for path in sources if path.suffix in (".cc", ".h", ".py", ".cmake", ".txt")]
+    found = {str(path.relative_to(root)) for path in texts if "avxvnni" in path.read_text().lower()}
+    page = (root / "docs" / "contributing.md").read_text()
+    section = page.split("## An instruction set\n")[1].split("\n## ")[0]
+    assert found == {row.split("`")[1] for row in section.splitlines() if row.startswith("| `")}
+
+
 def test_every_folder_with_a_kernel_has_a_row():
     rows = (KERNELS / "kernels.cmake").read_text()
     for source in KERNELS.glob("*/kernel.cc"):

@@ -52,9 +52,8 @@ class Engine:
     Args:
         graph: the network; not kept.
         threads: how many threads a run uses, 1 to 256.
-        isa: the instruction sets that kernels may use, joined by ``+``: ``scalar``, ``avx2``, ``avxvnni``, ``avx512``,
-            ``avx512vnni``; each brings those it needs. Default is the environment variable ``PARING_ISA``, else all
-            that this processor has.
+        isa: the instruction sets that kernels may use, joined by ``+`` (``scalar``, ``avx2``, ...); each brings those
+            it needs. Default is the environment variable ``PARING_ISA``, else all that this processor has.
         sparse: ``auto`` computes a layer from its non-zero weights where that is estimated to be faster, ``always``
             wherever there is a kernel for it, ``never`` nowhere.
 
