@@ -16,7 +16,6 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
 
 from paring.cli import _app as _main  # noqa: E402
-from paring.cli.render import _plot  # noqa: E402
 from tests.cli.examples import digits  # noqa: E402
 
 
@@ -193,7 +192,7 @@ def test_a_plot_on_a_full_disk_leaves_nothing(paring, tmp_path, monkeypatch):
 
     before = tmp_path / "zoo.png"
     before.write_bytes(b"an older picture")
-    monkeypatch.setattr(_plot.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     for name in ("zoo.png", "new.svg"):
         code, _, err = paring("cost", "resnet20", "--plot", tmp_path / name)
         assert code == 7

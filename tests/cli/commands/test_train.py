@@ -83,7 +83,7 @@ def test_interrupted_and_resumed_is_the_same_to_the_bit(paring, command, tmp_pat
     assert "folder holds an earlier run" in err
     code, out, err = paring(*command, "--resume", "--lr", 0.5)
     assert (code, out) == (6, "")
-    assert "interrupted run had other settings; found rate was 0.001, is 0.5" in err.replace("\n", " ")
+    assert "interrupted run had other settings; found lr was 0.001, is 0.5" in err.replace("\n", " ")
     code, _, err = paring(*command, "--resume")
     assert (code, err) == (0, "")
     assert len(done) == 6 * 15
@@ -212,7 +212,7 @@ def test_mistakes(paring, command, tiny, idx_folder, tmp_path):
         (["--precision", "fp16"], 2, "processors do not train in fp16"),
         (["--milestones", "0.5;0.7"], 2, "--milestones: not a list of numbers"),
         (["--device", "cuda:77"], 2, "no such device here"),
-        (["--mixup", -1], 2, "setting cannot be"),
+        (["--mixup", -1], 2, "mixup: invalid setting"),
         (["--weights", tmp_path / "none.pt"], 6, "checkpoint does not exist"),
         (["--mean", "a,b"], 2, "--mean: not a list of numbers"),
     ]:
