@@ -6,7 +6,7 @@ import stat
 import pytest
 
 from paring.errors import OutputError
-from paring.files import read_file, write_atomic
+from paring.files import read_file, remove_leftovers, write_atomic
 
 needs_pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
 
@@ -83,3 +83,13 @@ def test_what_the_check_refuses_is_not_put_in_place(tmp_path):
 def test_a_missing_folder_is_said(tmp_path):
     with pytest.raises(OutputError, match=r"page cannot be written; found No such file.*Make the folder first"):
         write_atomic(tmp_path / "no" / "a", b"x", what="page")
+
+
+def test_what_a_killed_write_left_can_be_removed(tmp_path):
+    (tmp_path / ".a.json.ab_12XY9.part").write_bytes(b"half")
+    for name in ("a.json", ".b.json.ab_12XY9.part", ".a.json.part", ".hidden"):
+        (tmp_path / name).write_bytes(b"")
+    remove_leftovers(tmp_path, "a.*")
+    assert {path.name for path in tmp_path.iterdir()} == {"a.json", ".b.json.ab_12XY9.part", ".a.json.part", ".hidden"}
+    remove_leftovers(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"a.json", ".a.json.part", ".hidden"}

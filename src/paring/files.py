@@ -77,6 +77,12 @@ def write_atomic(
             temporary.unlink(missing_ok=True)
 
 
+def remove_leftovers(folder: str | os.PathLike[str], name: str = "*") -> None:
+    """Delete what writes of ``name`` (a shell pattern) that were killed left in a folder that belongs to one program."""
+    for path in Path(folder).glob(f".{name}.????????.part"):
+        path.unlink(missing_ok=True)
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)

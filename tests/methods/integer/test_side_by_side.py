@@ -49,7 +49,7 @@ def test_any_number_of_threads_gives_the_same_bits(threads, monkeypatch):
         assert torch.get_num_threads() == count
     for other in found[1:]:
         assert other.graph.nodes == found[0].graph.nodes
-        assert [layer.ratio for layer in other.report.layers] == [layer.ratio for layer in found[0].report.layers]
+        assert [layer.ratio for layer in other.rows] == [layer.ratio for layer in found[0].rows]
         for name, form in other.graph.weights.items():
             np.testing.assert_array_equal(form.dense(), found[0].graph.weights[name].dense())
 
@@ -59,7 +59,7 @@ def test_pieces_change_no_more_than_the_order_of_sums(monkeypatch):
     whole = quantize(graph, images)
     monkeypatch.setattr(workers_module, "_NUMBERS", 1)
     single = quantize(graph, images)
-    for one, other in zip(whole.report.layers, single.report.layers, strict=True):
+    for one, other in zip(whole.rows, single.rows, strict=True):
         assert one.ratio == pytest.approx(other.ratio, abs=0.5)
     for name, form in whole.graph.weights.items():
         np.testing.assert_allclose(single.graph.weights[name].dense(), form.dense(), rtol=1e-3, atol=1e-3)

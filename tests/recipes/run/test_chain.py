@@ -168,7 +168,7 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(tmp_path):
     records = [Record.load(tmp_path / place) for place in ("killed", "whole")]
     for one, other in zip(records[0].stages, records[1].stages, strict=True):
         assert (one.name, one.note, one.test_error) == (other.name, other.note, other.test_error)
-    assert not list((tmp_path / "killed").rglob("*.tmp"))
+    assert not list((tmp_path / "killed").rglob("*.part"))
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path, net):

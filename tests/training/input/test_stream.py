@@ -389,7 +389,7 @@ CHILD = """
 import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started the tests may have it ignored
 from paring import data, training
-from paring.graph import Preparation
+from paring.image import Preparation
 listing = data.listing(sys.argv[1], "all")
 plain = Preparation(16, 16, 3, (0.0,) * 3, (1.0,) * 3, 18)
 stream = training.ImageStream(listing, plain, size=6, workers=2)

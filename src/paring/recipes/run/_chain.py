@@ -22,6 +22,7 @@ from typing import Any
 
 from paring.distillation import teacher_identity
 from paring.errors import ArgumentError, CheckpointError, OutputError, TrainingError
+from paring.files import remove_leftovers
 from paring.parametrize import refresh
 from paring.recipes.steps._base import Change, State, Step
 from paring.record import Stage
@@ -127,6 +128,7 @@ class Chain:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError("cannot make the run folder", where=self.folder, found=error.strerror) from error
+        remove_leftovers(self.folder)
         write_atomic(there, json.dumps({"version": VERSION, **self.identity}, indent=1).encode())
 
     def run(self, state: State) -> list[Measured]:

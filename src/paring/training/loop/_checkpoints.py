@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from paring.errors import CheckpointError, OutputError
+from paring.files import remove_leftovers
 from paring.training.loop._checkpoint import load_checkpoint, save_checkpoint
 
 _NAME = re.compile(r"step-(\d+)\.safetensors")
@@ -44,7 +45,8 @@ class Checkpoints:
         except OSError as error:
             raise OutputError("cannot make the run folder", where=self.folder, found=error.strerror) from error
         save_checkpoint(self.folder / f"step-{step:08}.safetensors", tensors, words)
-        for path in [*self.paths()[self.keep :], *self.folder.glob(".step-*.tmp")]:  # a kill leaves the latter
+        remove_leftovers(self.folder, "step-*")
+        for path in self.paths()[self.keep :]:
             path.unlink(missing_ok=True)
 
     def forget(self) -> None:
