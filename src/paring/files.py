@@ -78,7 +78,7 @@ def write_atomic(
 
 
 def remove_leftovers(folder: str | os.PathLike[str], name: str = "*") -> None:
-    """Delete what writes of ``name`` (a shell pattern) that were killed left in a folder that belongs to one program."""
+    """Delete what killed writes of ``name`` (a shell pattern) left in a folder that belongs to one program."""
     for path in Path(folder).glob(f".{name}.????????.part"):
         path.unlink(missing_ok=True)
 
