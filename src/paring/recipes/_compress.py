@@ -149,8 +149,8 @@ def compress(
         words = recipe if isinstance(recipe, str) else "own list"
         steps = [step.scaled(effort) for step in _steps(recipe, inputs, options, ready, dict(training or {}))]
         chain = Chain(Path(run), steps, _identity(words, inputs, seed, world, precision), world)
-        _announce(words, chain, log)
         chain.open(resume, overwrite, restart)
+        _announce(words, chain, log)
         state = State(
             inputs.network,
             inputs.network,
