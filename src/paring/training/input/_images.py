@@ -166,9 +166,8 @@ class Images:
         labels = self.first.labels
         for start in range(rank * size, len(labels), world * size):
             stop = min(start + size, len(labels))
-            images = np.ascontiguousarray(self.first.prepared(start, stop).transpose(0, 3, 1, 2))
             numbers = torch.from_numpy(np.asarray(labels[start:stop], np.int64))
-            yield Batch(torch.from_numpy(images), numbers, torch.arange(start, stop))
+            yield Batch(_maps(self.first.prepared(start, stop)), numbers, torch.arange(start, stop))
 
     def arrays(self, size: int = 256) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """The same for an engine outside of torch: float32 images ``(N, H, W, C)`` and int64 labels ``(N,)``."""
@@ -191,4 +190,10 @@ class Images:
             return batch._replace(indices=torch.from_numpy(rows))
         parts = list(self._share().at(rows))
         images, labels, indices = (torch.cat([part[column] for part in parts]) for column in range(3))  # type: ignore[misc]
-        return Batch(images, labels, indices)
+        return Batch(_maps(images.permute(0, 2, 3, 1).numpy()), labels, indices)
+
+
+def _maps(images: np.ndarray) -> torch.Tensor:
+    """``(N, H, W, C)`` as ``(N, C, H, W)``; always by this way, for torch's convolutions look at the strides of an axis
+    of length 1 and round accordingly."""
+    return torch.from_numpy(np.ascontiguousarray(np.array(images).transpose(0, 3, 1, 2)))
