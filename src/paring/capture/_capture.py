@@ -16,6 +16,7 @@ from paring.capture import _rules_activations as _rules_activations
 from paring.capture import _rules_arithmetic as _rules_arithmetic
 from paring.capture import _rules_binary as _rules_binary
 from paring.capture import _rules_layers as _rules_layers
+from paring.capture import _rules_pooling as _rules_pooling
 from paring.capture import _rules_views as _rules_views
 from paring.capture._export import export_program
 from paring.capture._forms import with_forms
