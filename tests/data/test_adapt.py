@@ -147,3 +147,9 @@ def test_a_set_in_two_parts():
     assert (len(train), len(test)) == (16, 4)
     assert np.bincount(test.labels).tolist() == [2, 2]
     assert not {image.tobytes() for image in train.images} & {image.tobytes() for image in test.images}
+
+
+def test_a_name_of_nothing_is_said_to_be_that():
+    for labels in (True, False):
+        with pytest.raises(DataError, match=r"nowhere: no such file or folder; expected a folder of pictures.*kind:where"):
+            dataset("nowhere", labels=labels)

@@ -114,6 +114,8 @@ def dataset(
         if labels:
             return _named(f"imagefolder:{x}", wish, split, limit, shape)
         return _of_pictures(pictures(x), f"folder:{x}", wish, limit, shape)
+    if isinstance(x, str | Path) and not Path(x).expanduser().exists():
+        raise DataError("no such file or folder", where=x, expected="a folder of pictures, a picture, or kind:where")
     if is_picture(x):
         x = [x]
     if isinstance(x, list | tuple) and x and all(is_picture(one) or _loose(one) for one in x):
