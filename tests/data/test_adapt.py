@@ -151,5 +151,5 @@ def test_a_set_in_two_parts():
 
 def test_a_name_of_nothing_is_said_to_be_that():
     for labels in (True, False):
-        with pytest.raises(DataError, match=r"nowhere: no such file or folder; expected a folder of pictures.*kind:where"):
+        with pytest.raises(DataError, match=r"nowhere: no such file or folder; expected a folder.*kind:where"):
             dataset("nowhere", labels=labels)
