@@ -1,5 +1,6 @@
 """What an error says, also of what strangers wrote."""
 
+import numpy as np
 import pytest
 
 from paring.errors import ArgumentError, ParingError, visible
@@ -22,3 +23,14 @@ def test_what_a_terminal_would_obey_is_shown(bad):
 def test_names_of_any_script_stay():
     for name in ("häuser", "猫", "кошка", "خروف", "🐑"):
         assert visible(name) == name
+
+
+def test_a_large_found_value_is_shown_in_a_few_words():
+    table = np.arange(5000.0).reshape(50, 100)
+    assert str(ArgumentError("no", found=table)) == "no; found ndarray of shape (50, 100)."
+    assert str(ArgumentError("no", found=np.float32(1.5))) == "no; found 1.5."
+    assert str(ArgumentError("no", found=(3, 4))) == "no; found (3, 4)."
+    long = str(ArgumentError("no", found=list(range(5000))))
+    assert long.startswith("no; found [0, 1, 2")
+    assert long.endswith("characters).")
+    assert len(long) < 2100

@@ -3,7 +3,7 @@
     >>> import paring
     >>> model = paring.load("lenet.pare")           # needs numpy only
     >>> scores = model(images)                      # uint8 images (N, H, W) or (N, H, W, C)
-    >>> model.classify("seven.png", top=3)
+    >>> model.classify("seven.png", top=3)          # a file of a picture needs Pillow, too
 
 The small half (``forms``, ``coding``, ``graph``, ``container``, ``runtime``, ``data``) is here at once. The verbs
 ``create``, ``cost``, ``quantize``, ``compress``, ``export``, ``prune``, ``prune_channels``, ``prepare_qat`` and

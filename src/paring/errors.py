@@ -15,11 +15,23 @@ UNPRINTABLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufffe\uffff]"
 )
 
+#: Characters of a found value that an error shows.
+_LONGEST = 2000
+
 
 def visible(text: str) -> str:
     """Text of strangers for a terminal or a log: what would move the cursor, change colors or turn the direction of the
     text around is shown as its Python escape (``\\x1b``); line breaks and tabs stay."""
     return UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def _shown(found: object) -> str:
+    """A found value in a few words: of an array its type and shape, of what is very long its beginning."""
+    shape = getattr(found, "shape", None)
+    if isinstance(shape, tuple) and getattr(found, "ndim", 0):
+        return f"{type(found).__name__} of shape {tuple(shape)}"
+    text = str(found).rstrip(".")
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ... ({len(text):,} characters)"
 
 
 class ParingError(Exception):
@@ -51,7 +63,7 @@ class ParingError(Exception):
         self.fix = fix
         parts = [what if where is None else f"{where}: {what}"]
         if found is not None:
-            parts.append(f"found {str(found).rstrip('.')}")
+            parts.append(f"found {_shown(found)}")
         if expected is not None:
             parts.append(f"expected {expected}")
         text = "; ".join(parts)

@@ -6,7 +6,7 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
-from paring.capture import capture  # noqa: E402
+from paring.capture import capture, outline  # noqa: E402
 from paring.errors import GraphError  # noqa: E402
 from tests.capture.judge import Function, agree, ops  # noqa: E402
 
@@ -272,3 +272,44 @@ def test_what_has_no_counterpart_says_where_it_is(layer, word):
     with pytest.raises(GraphError, match=word) as caught:
         capture(module, (4, 6, 6))
     assert str(caught.value).startswith("1.1")
+
+
+@pytest.mark.parametrize("trace", [capture, outline])
+@pytest.mark.parametrize(
+    ("layer", "cure"),
+    [
+        (nn.LogSoftmax(1), "Return the logits"),
+        (nn.InstanceNorm2d(4), "train with BatchNorm2d in its place"),
+        (nn.InstanceNorm2d(4, affine=True), "train with BatchNorm2d in its place"),
+        (nn.GroupNorm(2, 4), "train with BatchNorm2d in its place"),
+    ],
+)
+def test_a_refusal_names_the_cure(trace, layer, cure):
+    with pytest.raises(GraphError, match=cure) as caught:
+        trace(nn.Sequential(nn.Conv2d(4, 4, 1), layer), (4, 6, 6))
+    assert str(caught.value).startswith("1: ")  # no line of ours: torch's own modules call each other
+    assert "batch norm" not in str(caught.value)
+
+
+class Raised(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("powers", torch.arange(4000.0).view(1, 4, 1000, 1)[:, :, :6])
+
+    def forward(self, x):
+        return x**self.powers
+
+
+@pytest.mark.parametrize("trace", [capture, outline])
+def test_a_refused_constant_is_shown_by_its_shape(trace):
+    with pytest.raises(GraphError, match=r"constant of shape \(1, 4, 6, 1\), powers") as caught:
+        trace(Raised(), (4, 6, 6))
+    assert len(str(caught.value)) < 200
+
+
+def test_what_torch_cannot_trace_is_one_line(caplog, capfd):
+    with pytest.raises(GraphError, match="could not trace") as caught:
+        capture(nn.Sequential(nn.Conv2d(4, 4, 3), nn.Linear(7, 2)), (4, 6, 6))
+    assert "<string>" not in str(caught.value)
+    assert all(record.name == "torch.__trace" for record in caplog.records)  # which nobody prints
+    assert capfd.readouterr() == ("", "")

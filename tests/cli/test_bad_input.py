@@ -5,6 +5,7 @@ import importlib.util
 import json
 import logging
 import os
+import pickle
 import subprocess
 import sys
 import types
@@ -168,7 +169,9 @@ def test_weights_that_are_no_numbers(paring, tiny, idx_folder, tmp_path):
 def test_a_pickled_module_is_told_apart_in_plain_words(paring, tiny, idx_folder, tmp_path):
     torch.save(torch.nn.Linear(2, 2), tmp_path / "whole.pt")
     (tmp_path / "text.pt").write_text("hello")
-    for name, found in (("whole", "found an object of torch.nn.modules.linear.Linear."), ("text", "Error: ")):
+    (tmp_path / "plain.pt").write_bytes(pickle.dumps({"weight": 1}, protocol=4))  # torch also warns of the protocol
+    names = (("whole", "found an object of torch.nn.modules.linear.Linear."), ("text", "Error: "), ("plain", "Error: "))
+    for name, found in names:
         words = ["eval", f"{tiny}:tiny", "-w", tmp_path / f"{name}.pt", "--data", f"mnist:{idx_folder}"]
         code, _, err = paring(*words)
         assert code == 6

@@ -215,6 +215,14 @@ def test_code_in_a_checkpoint_never_runs(tmp_path, model):
     assert target.exists()
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_pickle_is_refused_without_a_warning(tmp_path, model):
+    path = tmp_path / "plain.pt"
+    path.write_bytes(pickle.dumps({"weight": 1}, protocol=4))
+    with pytest.raises(CheckpointError, match="not a plain state dict"):
+        zoo.load_weights(model, path)
+
+
 def test_whole_models_are_refused(tmp_path, model):
     path = tmp_path / "model.pt"
     torch.save(model, path)

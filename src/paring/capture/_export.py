@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +26,23 @@ def export_program(module: nn.Module, examples: tuple[Tensor, ...]) -> Program:
         GraphError: if torch cannot export it, naming the user's line where it stopped.
     """
     try:
-        with warnings.catch_warnings(), torch.no_grad():
+        with warnings.catch_warnings(), _quiet(), torch.no_grad():
             warnings.simplefilter("ignore")
             exported = torch.export.export(module, examples, strict=False)
     except Exception as error:
         raise _explained(error) from error
     return _Reader(module, exported).program()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without torch's log of a call that does not fit, a page of its own lines; the error says the same in one."""
+    logger = logging.getLogger("torch._subclasses.fake_tensor")
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
 
 
 class _Reader:
@@ -158,7 +172,7 @@ def _explained(error: Exception) -> GraphError:
     where, traceback = None, error.__traceback__
     while traceback is not None:
         file = traceback.tb_frame.f_code.co_filename
-        if not file.startswith(_TORCH) and "paring/capture" not in file.replace("\\", "/"):
+        if not file.startswith((_TORCH, "<")) and "paring/capture" not in file.replace("\\", "/"):
             where = f"{Path(file).name}:{traceback.tb_lineno}"
         traceback = traceback.tb_next
     text = str(error).strip().splitlines()

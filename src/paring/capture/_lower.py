@@ -128,7 +128,7 @@ class Lowering:
             if any(isinstance(v, Value) and v.compared is not None for v in flat) and call.op not in _TAKE_COMPARED:
                 raise self.refusal("compares an activation and does not go straight into torch.where")
             if function is None:
-                raise self.refusal(f"operator {call.op!r} has no counterpart in a graph", fix=_advice(call.op))
+                raise self.refusal(f"operator {call.op!r} has no counterpart in a graph", fix=advice(call.op))
             try:
                 result = function(self, *args, **kwargs)
             except TypeError as error:
@@ -341,9 +341,17 @@ class Lowering:
         return value.tensor.numel() if value.entries is None else value.entries
 
 
-def _advice(op: str) -> str:
+def advice(op: str) -> str:
+    """What to do about an operator that a graph does not have."""
     if "lstm" in op or "gru" in op or "attention" in op:
         return "Paring captures convolutional networks"
     if op in ("_local_scalar_dense", "item"):
         return "Let nothing depend on the numbers inside a tensor"
+    if "log_softmax" in op:
+        return "Return the logits and take the logarithm of softmax outside of the network"
+    if "instance_norm" in op or "group_norm" in op or "layer_norm" in op:
+        return (
+            "Its statistics are those of each image, so nothing can fold it: train with BatchNorm2d in its place, "
+            "or capture the part before it"
+        )
     return "Replace it by operators of the table in docs/reference/capture.md, or capture the part before it"

@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from paring.capture._lower import Const, Lowering, Value, rule
+from paring.capture._lower import Const, Lowering, Value, advice, rule
+from paring.capture._program import BATCH
 from paring.capture._view import whole
 
 
@@ -238,6 +239,8 @@ def batch_norm(
     *flags: bool,
 ) -> Value:
     """``scale = weight / sqrt(var + eps)``, ``shift = bias - mean * scale``, computed in float64."""
+    if isinstance(x, Value) and x.dims[0] != whole("n", BATCH):  # so torch's dispatcher sees it: images as channels
+        raise low.refusal("operator 'instance_norm' has no counterpart in a graph", fix=advice("instance_norm"))
     if training or running_mean is None:
         raise low.refusal(
             "batch norm uses the statistics of the batch",

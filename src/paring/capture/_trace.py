@@ -222,8 +222,9 @@ class Recorder(TorchDispatchMode):
         return self.places[path]
 
     def _where(self) -> str:
+        """The line of the network's own code that runs; empty if torch's modules call each other."""
         frame = sys._getframe(1)
-        while frame is not None:
+        while frame is not None and frame.f_code is not record.__code__:  # beyond are those who asked for the trace
             file = frame.f_code.co_filename
             if not file.startswith((_TORCH, _HERE)):
                 return f"{Path(file).name}:{frame.f_lineno}"

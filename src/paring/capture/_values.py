@@ -58,6 +58,10 @@ class Const:
     origin: frozenset[str] | None = None
     entries: int | None = None
 
+    def __repr__(self) -> str:
+        """For a refusal: its path and shape, not a page of numbers."""
+        return f"a constant of shape {tuple(self.tensor.shape)}" + (f", {self.name}" if self.name else "")
+
 
 def unique(name: str, taken: Any) -> str:
     """``name``, or with _2, _3, ... behind it."""

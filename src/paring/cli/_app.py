@@ -31,7 +31,7 @@ app = typer.Typer(
     name="paring",
     help="Pares convolutional networks down to a file you can measure and a program you can time.\n\n"
     "Start with [bold]paring demo[/bold]: it trains a small network, compresses it and runs the file without PyTorch, "
-    "in about two minutes.",
+    "in a few minutes.",
     epilog="Every command explains itself: paring COMMAND --help. Exit codes: 0 done, 1 other error, 2 wrong argument, "
     "3 data, 4 file refused, 5 network, 6 checkpoint, 7 output, 8 training, 70 internal, 130 Ctrl-C.",
     rich_markup_mode="rich",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from html import escape
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from torch import nn
 
@@ -127,17 +127,6 @@ class Report(Mapping[str, R], Generic[R]):
         body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>" for cells in rows)
         notes = "".join(f"<br>{escape(note)}" for note in self.notes)
         return f"<p>{escape(self.method)}: {escape(self.summary)}{notes}</p><table><tr>{head}</tr>{body}</table>"
-
-
-@dataclass(frozen=True)
-class BeforeStep:
-    """A hook that does something to a network before each step; equal to another that does the same to it."""
-
-    function: Callable[[nn.Module], Any]
-    network: nn.Module
-
-    def __call__(self, step: int) -> None:
-        self.function(self.network)
 
 
 def _number(value: float) -> str:

@@ -1,5 +1,8 @@
 """How a weight wears a form while it trains: selection by patterns, trainable forms, checkpoints of them."""
 
+from paring.parametrize._clipping import between_steps as between_steps
+from paring.parametrize._clipping import center_and_clip_weights as center_and_clip_weights
+from paring.parametrize._clipping import clip_weights as clip_weights
 from paring.parametrize._discrete import straight_through as straight_through
 from paring.parametrize._half import Half as Half
 from paring.parametrize._half import halve as halve

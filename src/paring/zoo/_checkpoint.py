@@ -275,7 +275,9 @@ def _read_torch(path: Path) -> Any:
     import torch
 
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickles not torch's own, before it refuses them: the error says it
+            return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises half a dozen kinds, down to bare RuntimeError
         raise CheckpointError(
             "not a plain state dict: damaged, or it holds objects that only running code could rebuild",

@@ -52,6 +52,30 @@ def test_width_and_resolution_of_the_published_grid(run):
     assert sum(row["macs"] for row in found["rows"]) == found["macs"]
 
 
+def test_resolution_as_a_ratio(run):
+    ratio, pixels = (
+        json.loads(run("mobilenet_v1", "--width", "0.75", "--resolution", words, "--json").out)
+        for words in ("0.714", "160")
+    )
+    assert ratio == pixels
+    assert ratio[0]["input"] == [160, 160, 3]
+    assert round(ratio[0]["macs"] / 1e6, 2) == 166.40
+    two = json.loads(run("mobilenet_v1", "lenet_5_caffe", "--resolution", "1.0", "--json").out)  # of each its own
+    assert [one["input"] for one in two] == [[224, 224, 3], [28, 28, 1]]
+
+
+@pytest.mark.parametrize("words", ["0", "-3", "0.0", "-0.5", "nan", "big", "1e3", "1.2.3", ""])
+def test_what_is_no_resolution(run, words):
+    with pytest.raises(ArgumentError, match="--resolution"):
+        run("mobilenet_v1", f"--resolution={words}")
+
+
+def test_a_ratio_of_no_known_size(run, tmp_path):
+    (tmp_path / "mine.py").write_text("from torch import nn\ndef net(): return nn.Conv2d(1, 4, 3)\n")
+    with pytest.raises(ArgumentError, match="Give the pixels"):
+        run(f"{tmp_path / 'mine.py'}:net", "--resolution", "0.5", "--channels", "1")
+
+
 def test_side_by_side(run):
     answer = run("--compare", "resnet20", "xnor_net_vgg_small", "lenet_5_caffe")
     lines = answer.out.splitlines()

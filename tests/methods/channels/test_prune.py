@@ -251,3 +251,28 @@ def test_bad_arguments(arguments, message):
     module, shape = example("plain")
     with pytest.raises(ArgumentError, match=message):
         prune_channels(capture(module, shape, fold=False), **arguments)
+
+
+def test_a_row_says_where_rounding_keeps_more_than_was_asked():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 64, 3), nn.ReLU(), nn.Conv2d(64, 5, 1))
+    graph = capture(net.eval(), (3, 8, 8))
+    result = prune_channels(graph, {"0": 0.01, "2": 0.4})
+    assert result["0"].after == 4
+    assert result["0"].done == "1 % asked, 4 is the least"
+    assert result["2"].after == 32  # 25.6
+    assert result["2"].done == "40 % asked, goes in steps of 16"
+    assert "0           8      4  1 % asked, 4 is the least" in str(result)
+    exact = prune_channels(graph, {"0": 0.25, "2": 0.375}, round_to=1, floor=0)
+    assert [exact[name].after for name in ("0", "2")] == [2, 24]
+    assert not exact["0"].done
+    assert not exact["2"].done
+    floor = prune_channels(graph, {"2": 0.1}, round_to=1)  # an eighth stays
+    assert floor["2"].done == "10 % asked, 8 is the least"
+
+
+def test_shufflenet_v1_wants_a_finer_rounding():
+    graph = random_weights(outline(zoo.create("shufflenet_v1"), (3, 64, 64)))
+    with pytest.raises(ArgumentError, match="round_to="):
+        prune_channels(graph, macs=0.9)
+    assert prune_channels(graph, macs=0.7, round_to=1).macs[1] <= 0.7 * cost(graph).macs

@@ -1,12 +1,14 @@
 import json
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from paring import methods, parametrize, training
 from paring.errors import ArgumentError, CheckpointError, TrainingError
+from paring.layers import BinaryConv2d, BinaryLinear
 from paring.record import Training
 from tests.training.problem import batches, bytes_of, dataset, network, settings
 
@@ -238,3 +240,51 @@ def test_nothing_to_resume_is_said(tmp_path):
 def test_mixup_needs_to_know_the_classes(tmp_path):
     with pytest.raises(ArgumentError, match="number of classes"):
         training.run(network(), batches(), settings(mixup=0.2), folder=tmp_path)
+
+
+class Signs(nn.Module):
+    """Every kind of binary weight: a layer with alpha, one without, two forms; and one that is frozen."""
+
+    def __init__(self, seed=0):
+        super().__init__()
+        torch.manual_seed(seed)
+        self.conv = BinaryConv2d(1, 6, 3, inputs="real")
+        self.deep = BinaryConv2d(6, 4, 1, inputs="sign")
+        self.plain = BinaryLinear(64, 8, inputs="sign", alpha=False)
+        self.scaled, self.connect, self.real = nn.Linear(8, 8), nn.Linear(8, 8), nn.Linear(8, 3)
+        self.frozen = BinaryLinear(3, 3, inputs="real")
+        methods.binarize_weights(self, {"scaled": "paper"})
+        methods.binary_connect(self, {"connect": 0.5})
+        self.frozen.weight.requires_grad_(False).mul_(9)
+        with torch.no_grad():
+            for weight in self.trained().values():
+                weight.add_(0.7).mul_(2)
+
+    def trained(self):
+        forms = {name: getattr(self, name).parametrizations.weight.original for name in ("scaled", "connect")}
+        return {name: getattr(self, name).weight for name in ("conv", "deep", "plain")} | forms
+
+    def forward(self, x):
+        x = self.deep(self.conv(x)).flatten(1)
+        return self.real(self.connect(self.scaled(self.plain(x)))) + 0 * self.frozen.weight.sum()
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_binary_weights_are_centered_and_clipped_after_training(tmp_path, ema):
+    net = Signs()
+    still = net.frozen.weight.clone()
+    with pytest.raises(Stop):
+        train(tmp_path / "again", Signs(), 7, lr=0.02, ema=ema)
+    train(tmp_path / "whole", net, lr=0.02, ema=ema)
+    for name, weight in net.trained().items():
+        bound = 0.5 if name == "connect" else 1.0
+        assert weight.abs().max() <= bound + 1e-6, name
+    for name in ("deep", "scaled"):  # with alpha and more than one input channel
+        rows = net.trained()[name].detach().flatten(1).numpy()
+        whole = [row for row in rows if np.abs(row).max() < 0.999]  # of a filter that was clipped the mean is not 0
+        assert whole, name
+        assert ema or max(abs(sum(map(float, row))) for row in whole) < 1e-5, name
+    assert net.conv.weight.flatten(1).mean(1).abs().max() > 0.01  # one input channel is not centered
+    assert torch.equal(net.frozen.weight, still)
+    resumed, _ = train(tmp_path / "again", Signs(5), resume=True, lr=0.02, ema=ema)
+    assert bytes_of(resumed) == bytes_of(net)

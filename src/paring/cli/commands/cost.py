@@ -56,8 +56,12 @@ def cost(
         float | None, typer.Option("--width", metavar="X", help="Width multiplier, for families that have one.")
     ] = None,
     resolution: Annotated[
-        int | None,
-        typer.Option("--resolution", metavar="PIXELS", help="Height and width of the input."),
+        str | None,
+        typer.Option(
+            "--resolution",
+            metavar="PIXELS|RATIO",
+            help="Height and width of the input: pixels (160), or with a point a ratio of the network's own (0.714).",
+        ),
     ] = None,
     channels: Annotated[
         int | None,
@@ -76,6 +80,8 @@ def cost(
 
     Example: [bold]paring cost mobilenet_v2 --width 0.5 --resolution 160[/bold]
 
+    Example: [bold]paring cost mobilenet_v1 --width 0.75 --resolution 0.714[/bold]
+
     Example: [bold]paring cost --compare resnet18 mobilenet_v2 squeezenet1_1 --plot zoo.png[/bold]
     """
     if plot is not None and plot.suffix not in (".png", ".svg", ".pdf"):
@@ -85,7 +91,7 @@ def cost(
     collecting = gc.isenabled()
     gc.disable()  # much is allocated and nothing freed: a third of the time on deep networks
     try:
-        found = [_cost_of(net, width, resolution, channels) for net in nets]
+        found = [_cost_of(net, width, _resolution(resolution), channels) for net in nets]
     finally:
         if collecting:
             gc.enable()
@@ -104,10 +110,25 @@ def cost(
         note(f"drawn: {plot}")
 
 
-def _cost_of(net: str, width: float | None, resolution: int | None, channels: int | None) -> Costed:
+def _resolution(text: str | None) -> int | float | None:
+    """Pixels as an int, a ratio as a float."""
+    if text is None:
+        return None
+    try:
+        found = float(text) if "." in text else int(text)
+    except ValueError:
+        found = 0
+    if not 0 < found < 2**31:
+        raise ArgumentError(
+            "no resolution", where="--resolution", found=text, expected="pixels (160) or a ratio with a point (0.714)"
+        )
+    return found
+
+
+def _cost_of(net: str, width: float | None, resolution: float | None, channels: int | None) -> Costed:
     if net.endswith(".pare"):
         return _of_file(net, width, resolution, channels)
-    for option, number in (("--width", width), ("--resolution", resolution), ("--channels", channels)):
+    for option, number in (("--width", width), ("--channels", channels)):
         if number is not None and number <= 0:
             raise ArgumentError("is not positive", where=option, found=number)
     from paring.capture import outline, tally, without_initialization
@@ -131,7 +152,7 @@ def _is_own(net: str) -> bool:
     return ":" in net or net.endswith(".pt2")
 
 
-def _zoo(net: str, width: float | None, resolution: int | None, channels: int | None) -> tuple[Any, Any, Card | None]:
+def _zoo(net: str, width: float | None, resolution: float | None, channels: int | None) -> tuple[Any, Any, Card | None]:
     """(module, (channels, height, width), card if the row is as published)."""
     from paring import zoo
 
@@ -139,23 +160,34 @@ def _zoo(net: str, width: float | None, resolution: int | None, channels: int | 
         raise ArgumentError("a Python file without a function", found=net, expected="path/to/file.py:function")
     card, takes = zoo.card(net), zoo.arguments(net)
     given: dict[str, Any] = {}
+    sides = card.resolution
+    if isinstance(resolution, float):
+        sides = (max(1, round(resolution * sides[0])), max(1, round(resolution * sides[1])))
+    elif resolution is not None:
+        sides = (resolution, resolution)
     if width is not None:
         given["width_mult"] = width
     if resolution is not None and "resolution" in takes:
-        given["resolution"] = resolution
+        given["resolution"] = sides[0]
     if channels is not None:
         given["in_channels"] = channels
-    sides = card.resolution if resolution is None else (resolution, resolution)
     shape = (card.channels if channels is None else channels, *sides)
     return zoo.create(net, **given), shape, None if (width, resolution, channels) != (None,) * 3 else card
 
 
-def _own(net: str, resolution: int | None, channels: int | None) -> tuple[Any, Any, None]:
+def _own(net: str, resolution: float | None, channels: int | None) -> tuple[Any, Any, None]:
     from paring.networks import make
 
     if resolution is None:
         raise ArgumentError(
             "size of the input is not known", where=net, fix="Give --resolution, and --channels if not 3"
+        )
+    if isinstance(resolution, float):
+        raise ArgumentError(
+            "a ratio needs a size to begin with, and a network of your own has none",
+            where="--resolution",
+            found=resolution,
+            fix="Give the pixels",
         )
     return make(net, 1000), (channels or 3, resolution, resolution), None
 

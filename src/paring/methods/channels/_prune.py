@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from math import ceil
 
 import numpy as np
 
@@ -105,7 +106,7 @@ def prune_graph(
     for what, target in (("macs", macs), ("parameters", parameters)):
         if target is not None:
             _cut_all(plan, what, target)
-    return _result(graph, coupled, plan)
+    return _result(graph, coupled, plan, targets)
 
 
 def _matching(pattern: str, names: list[str]) -> list[str]:
@@ -155,7 +156,19 @@ def _reason(plan: Plan, axis: tuple[str, int]) -> str:
     return ""
 
 
-def _result(graph: Graph, coupled: Couplings, plan: Plan) -> ChannelPruning:
+def _apart(plan: Plan, axis: tuple[str, int], asked: float | None) -> str:
+    """What a layer was to keep and why it keeps something else, by a channel or more."""
+    before, after = len(plan.coupled.axes[axis]), plan.count(axis)
+    if asked is None or abs(after - asked * before) < 1:
+        return ""
+    step, least = plan.units[axis], max(plan.units[axis], ceil(plan.floor * before))
+    why = f"{least} is the least" if asked * before < least == after else f"goes in steps of {step}"
+    if why.startswith("goes") and (step == 1 or after - asked * before >= step):
+        why = "what goes together with it may not go"
+    return f"{100 * asked:.3g} % asked, {why}"
+
+
+def _result(graph: Graph, coupled: Couplings, plan: Plan, targets: Mapping[str, float]) -> ChannelPruning:
     smaller, kept = remove_channels(graph, coupled, plan.keep)
     rows, seen = [], set()
     made = dict(coupled.makers)
@@ -165,7 +178,9 @@ def _result(graph: Graph, coupled: Couplings, plan: Plan) -> ChannelPruning:
             seen.add(name)
             axis = (name, made[name])
             before, after = len(coupled.axes[axis]), plan.count(axis)
-            rows.append(Row(node.name, before, after, reason=_reason(plan, axis) if before == after else ""))
+            reason = _reason(plan, axis) if before == after else ""
+            done = "" if reason else _apart(plan, axis, targets.get(coupled.layers[name]))
+            rows.append(Row(node.name, before, after, done, reason))
     old, new = cost(graph), cost(smaller)
     totals = (("MACs", old.macs, new.macs), ("parameters", old.parameters, new.parameters))
     narrower = sum(row.after < row.before for row in rows)

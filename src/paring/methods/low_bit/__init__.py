@@ -8,8 +8,6 @@ from paring.methods.low_bit._binary_connect import hard_sigmoid as hard_sigmoid
 from paring.methods.low_bit._binary_connect import stochastic_sign as stochastic_sign
 from paring.methods.low_bit._binary_weights import BinaryWeight as BinaryWeight
 from paring.methods.low_bit._binary_weights import binarize_weights as binarize_weights
-from paring.methods.low_bit._clipping import center_and_clip_weights as center_and_clip_weights
-from paring.methods.low_bit._clipping import clip_weights as clip_weights
 from paring.methods.low_bit._dorefa import DoReFa as DoReFa
 from paring.methods.low_bit._dorefa import dorefa as dorefa
 from paring.methods.low_bit._dorefa import quantize_unit as quantize_unit
@@ -26,3 +24,5 @@ from paring.methods.low_bit._xnor import SignBlock as SignBlock
 from paring.methods.low_bit._xnor import binarize as binarize
 from paring.methods.low_bit._xnor import describe_blocks as describe_blocks
 from paring.methods.low_bit._xnor import rebuild_blocks as rebuild_blocks
+from paring.parametrize import center_and_clip_weights as center_and_clip_weights
+from paring.parametrize import clip_weights as clip_weights

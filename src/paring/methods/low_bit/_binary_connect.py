@@ -9,8 +9,8 @@ NIPS 2015, arXiv 1511.00363. With real weights w in [-H, H] the layer computes w
     w <- clip(w - rate dC/dw_b, -H, H)
 
 H is 1 in the paper, whose networks have batch norms to set the scale right; the authors' code also offers Glorot's
-``H = sqrt(1.5 / (inputs + outputs))``, counted over the window of a convolution. Clipping is a step of its own,
-:func:`paring.methods.clip_weights`, to be called after each of the optimizer's.
+``H = sqrt(1.5 / (inputs + outputs))``, counted over the window of a convolution. :func:`paring.training.run` clips
+after each of the optimizer's steps; another loop calls :func:`paring.methods.low_bit.clip_weights` there.
 
 Stochastic weights are drawn anew in each forward pass in training mode, from torch's default generator: the training
 loop seeds that by (seed, step), so that a resumed run draws the same ones. In eval mode, and in the file, weights are
@@ -28,8 +28,7 @@ from paring.errors import ArgumentError
 from paring.forms import Integer
 from paring.methods._amounts import Amount, Targets
 from paring.methods._registry import Trial, method
-from paring.methods._report import BeforeStep, Report, Row
-from paring.methods.low_bit._clipping import clip_weights
+from paring.methods._report import Report, Row
 from paring.parametrize import FormParametrization, attach
 from paring.parametrize._discrete import formless, straight_through
 from paring.parametrize._select import value
@@ -115,7 +114,7 @@ SCALE = Amount("scale", "scale of binary weights", "1 or glorot", _checked_scale
 def binary_connect(
     module: nn.Module, targets: Targets = None, *, scale: Targets = None, stochastic: bool = False
 ) -> Report:
-    """Make the selected weights binary, to be trained with :func:`paring.methods.clip_weights` after each step.
+    """Make the selected weights binary, to be trained: :func:`paring.training.run` clips the real ones.
 
     Args:
         module: the network, changed in place; the real weights are clipped to [-H, H].
@@ -125,7 +124,7 @@ def binary_connect(
         stochastic: draw the signs while training.
 
     Returns:
-        bits a weight of each layer before and after, and its H; ``before_step`` clips the real weights.
+        bits a weight of each layer before and after, and its H. Training clips the real weights.
 
     Raises:
         ArgumentError: if an H cannot be, a pattern matches nothing or a weight has a form already.
@@ -143,7 +142,6 @@ def binary_connect(
         rows=rows,
         summary=f"{len(rows)} weights are signs",
         network=module,
-        before_step=BeforeStep(clip_weights, module),
     )
 
 

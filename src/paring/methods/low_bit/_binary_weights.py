@@ -10,8 +10,8 @@ which has the least squared error among all ``alpha B``, and backward
     dC/dW_i = dC/dW~_i (1/n + alpha [|W_i| <= 1]).
 
 The arithmetic is that of :func:`paring.layers.binary_weight`, here for the weight of any layer that keeps its real
-inputs. Before each step the authors' code takes from each filter its mean over the input channels and clips it to [-1,
-1]: :func:`paring.methods.center_and_clip_weights`.
+inputs. Between steps the authors' code takes from each filter its mean over the input channels and clips it to [-1, 1]:
+:func:`paring.training.run` does, and :func:`paring.methods.low_bit.center_and_clip_weights` for another loop.
 """
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ from paring.layers import binary_weight, weight_scale
 from paring.layers._binary import GRADIENTS
 from paring.methods._amounts import Amount, Targets
 from paring.methods._registry import Trial, method
-from paring.methods._report import BeforeStep, Report, Row
-from paring.methods.low_bit._clipping import center_and_clip_weights
+from paring.methods._report import Report, Row
 from paring.parametrize import FormParametrization, attach
 from paring.parametrize._discrete import formless
 from paring.parametrize._select import WEIGHTED
@@ -104,7 +103,7 @@ def binarize_weights(module: nn.Module, targets: Targets = None, *, gradient: Ta
         gradient: one for all of them.
 
     Returns:
-        bits a weight of each layer before and after; ``before_step`` centers and clips the real weights.
+        bits a weight of each layer before and after. Training centers and clips the real weights.
 
     Raises:
         ArgumentError: if a gradient cannot be, a pattern matches nothing, a weight has a form already, or what is
@@ -131,5 +130,4 @@ def binarize_weights(module: nn.Module, targets: Targets = None, *, gradient: Ta
         rows=tuple(Row(name, 32, 1, "signs with a scale for each filter") for name in chosen),
         summary=f"{len(chosen)} weights are signs with a scale for each filter",
         network=module,
-        before_step=BeforeStep(center_and_clip_weights, module),
     )

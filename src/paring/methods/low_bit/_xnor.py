@@ -27,8 +27,7 @@ from paring.errors import ArgumentError, CheckpointError
 from paring.layers import BinaryConv2d, BinaryLinear
 from paring.methods._amounts import Amount, Targets
 from paring.methods._registry import method, must_be_module
-from paring.methods._report import BeforeStep, Report, Row
-from paring.methods.low_bit._clipping import center_and_clip_weights
+from paring.methods._report import Report, Row
 from paring.parametrize import places, select
 from paring.parametrize._select import WEIGHTED
 
@@ -111,8 +110,8 @@ def binarize(
         gradient: ``"paper"`` or ``"released"``; see :func:`paring.layers.binary_weight`.
 
     Returns:
-        bits a weight before and after, with the reason where a layer stays real; ``before_step`` centers and clips
-        the real weights.
+        bits a weight before and after, with the reason where a layer stays real. Training centers and clips the real
+        weights (:func:`paring.training.run`).
 
     Raises:
         ArgumentError: if a kind cannot be, a pattern matches nothing, a layer has a form or shares its weight, or no
@@ -139,7 +138,6 @@ def binarize(
         rows=tuple(rows),
         summary=f"{len(blocks)} of {len(rows)} layers compute with signs",
         network=module,
-        before_step=BeforeStep(center_and_clip_weights, module),
     )
 
 

@@ -1,7 +1,7 @@
 """Binary-Weight-Networks: signs of weights and one scale for each filter, real inputs.
 
 Rastegari, Ordonez, Redmon, Farhadi, "XNOR-Net", ECCV 2016, arXiv 1603.05279, section 3.1. The first convolution and the
-last layer stay real. Before each training step filters are centered and clipped, as in the authors' code.
+last layer stay real. Between training steps filters are centered and clipped, as in the authors' code.
 """
 
 from __future__ import annotations

@@ -2,6 +2,9 @@
 
 Rastegari, Ordonez, Redmon, Farhadi, "XNOR-Net", ECCV 2016, arXiv 1603.05279, sections 3.2 and 3.3: batch norm, sign,
 binary convolution in the place of each layer. The layers that compute first and last stay real.
+
+The default, ``sign``, is the network that the authors released, whose code leaves the inputs' scale K out; ``scaled``
+is the formula of section 3.2, with K. The paper counts K for less than one point of top-1.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from paring.errors import ArgumentError, CheckpointError
+from paring.parametrize import between_steps
 from paring.record import Training
 from paring.training._distributed import World, join, together
 from paring.training._evaluate import Evaluate
@@ -76,7 +77,8 @@ def run(
     the same number of threads and processes).
 
     Several processes that a launcher started share each batch (see :func:`sliced`), give the result of one process,
-    and only the first one writes. ``RUN`` then holds:
+    and only the first one writes. Binary weights are centered and clipped before the first step and after each
+    (:func:`paring.methods.low_bit.center_and_clip_weights`). ``RUN`` then holds:
 
     - ``step-00000123.safetensors``: the newest checkpoints, each with everything needed to go on;
     - ``log.jsonl``: one JSON value a line, ``kind`` ``step`` every ``log_every`` steps and ``epoch`` after each;
@@ -132,7 +134,10 @@ def run(
     every = {**settings.to_json(), **(identity or {})}
     checkpoints = Checkpoints(folder, keep)
     found = _found(checkpoints, world, every, resume, overwrite, log)
+    if not found and (clip := between_steps(network)):
+        clip()
     trainer = Trainer(network, loss or cross_entropy(settings.smoothing), settings, world, found)
+    clip = between_steps(network)  # a checkpoint may have brought other forms
     position, history = trainer.position, list(found[2]["history"]) if found else []
     steps, per_epoch = settings.steps or settings.epochs * len(source), max(len(source), 1)
     epochs = -(-steps // per_epoch)
@@ -153,6 +158,8 @@ def run(
             checkpoints.write(done(at), tensors, {**words, "settings": every, "history": history})
 
     def after(number: int) -> None:
+        if clip:
+            clip()
         if after_step:
             after_step(number)
         if trainer.ema:
