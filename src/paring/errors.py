@@ -28,7 +28,7 @@ def visible(text: str) -> str:
 def _shown(found: object) -> str:
     """A found value in a few words: of an array its type and shape, of what is very long its beginning."""
     shape = getattr(found, "shape", None)
-    if isinstance(shape, tuple) and getattr(found, "ndim", 0):
+    if isinstance(shape, tuple) and shape and hasattr(found, "ndim"):
         return f"{type(found).__name__} of shape {tuple(shape)}"
     text = str(found).rstrip(".")
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ... ({len(text):,} characters)"
