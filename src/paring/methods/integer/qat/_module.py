@@ -3,8 +3,8 @@
 Jacob et al. 2018, arXiv 1712.05877, section 3; Krishnamoorthi 2018, arXiv 1806.08342, section 3.2. Real weights are
 kept and rounded to codes in every forward pass; backwards, rounding passes gradients on (straight-through: Bengio,
 Leonard, Courville 2013, arXiv 1308.3432) and clamping stops them outside its range. What is computed forwards are the
-integers of ``docs/reference/arithmetic.md``: multipliers, integer biases, rounded means and all, so what is trained is
-bit for bit what the engine executes.
+integers of ``docs/reference/arithmetic.md``: multipliers, integer biases, rounded means and all, so every code is bit
+for bit the engine's; layers that stay in float, as the last one does, agree to a float's last digits.
 
     made = quantize(graph, images, weights=4, norms=norms)
     network = quantization_aware(made)              # answers as the quantized network does
