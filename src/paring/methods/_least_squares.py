@@ -93,8 +93,8 @@ class LeastSquares:
     def centered(self) -> LeastSquares:
         """The problem of a layer whose bias makes up for every error of the mean.
 
-        ``H - sum x sum x^T / n`` and ``C - sum y sum x^T / n``: inputs and answers less their means. Where inputs
-        hardly vary (equal images, a large constant) what is left is rounding, so it is damped above that.
+        ``H - sum x sum x^T / n`` and ``C - sum y sum x^T / n``: inputs and answers less their means. Where
+        inputs hardly vary (equal images, a large constant) what is left is rounding, so it is damped above that.
         """
         assert self.x is not None
         assert self.y is not None
