@@ -42,6 +42,7 @@ class LoadReport:
         layout: the layout the names were read in.
         part: which part of the checkpoint was taken (``state_dict``, ``model_ema``); "" for the whole.
         others: further parts that fit the network.
+        classes: of the checkpoint, where the network's are others; 0 where they agree.
         folded: tensors that were made of a mask, or of weight norm's two parts.
         loaded: tensors that were loaded.
         reinitialized: layers left at their fresh weights because the number of classes changed.
@@ -61,6 +62,7 @@ class LoadReport:
     part: str = ""
     others: tuple[str, ...] = ()
     folded: tuple[str, ...] = ()
+    classes: int = 0
 
     @property
     def problems(self) -> int:
@@ -96,8 +98,9 @@ def load_weights(
     Files are read as safetensors or as plain PyTorch state dicts, the latter with ``weights_only=True``: nothing in
     them is executed. Wrappers (``{"state_dict": ...}``) and prefixes (``module.``) of training scripts are seen
     through; of several parts that fit (``model``, ``model_ema``) the plain weights are taken, and a warning names the
-    others. Pruning masks and weight norm are multiplied out where the network has plain weights. When nothing but the number of classes differs, the classifier keeps its fresh weights and a warning names
-    it. Counters of batch norm (``num_batches_tracked``) may be absent.
+    others. Pruning masks and weight norm are multiplied out where the network has plain weights. When nothing but the
+    number of classes differs, the classifier keeps its fresh weights and a warning names it. Counters of batch norm
+    (``num_batches_tracked``) may be absent.
 
     Args:
         model: any module; the layouts are those of the zoo's file it comes from.
@@ -128,9 +131,7 @@ def load_weights(
         raise CheckpointError("two tensors go by one name", where=where, expected=f"layout {chosen!r}")
 
     others = tuple(dict.fromkeys(one.part.name for one in fitting[1:] if one.part.name))
-    report = replace(
-        _compare(model, wanted, renamed, chosen), part=best.part.name, others=others, folded=best.folded
-    )
+    report = replace(_compare(model, wanted, renamed, chosen), part=best.part.name, others=others, folded=best.folded)
     name = type(model).__name__
     if (report.problems and strict) or not report.loaded:
         counts = f"{len(report.missing)} missing, {len(report.unexpected)} unexpected, {len(report.misfits)} mis-shaped"
@@ -207,6 +208,7 @@ def _compare(model: nn.Module, wanted: Mapping[str, Tensor], given: Mapping[str,
         missing=tuple(key for key in wanted if key not in given and key not in counters),
         unexpected=tuple(key for key in extra if key not in ignored and not key.endswith("num_batches_tracked")),
         misfits=tuple(misfits),
+        classes=given[f"{heads[-1]}.weight"].shape[0] if heads else 0,
     )
 
 
