@@ -126,7 +126,9 @@ def execute(arguments: list[str]) -> int:
         return _failed(message, EXIT_INTERNAL, debug)
 
 
-def _warned(message: Warning | str, category: type[Warning], place: str, line: int, *_: Any) -> None:
+def _warned(
+    message: Warning | str, category: type[Warning], place: str, line: int, file: Any = None, text: Any = None
+) -> None:
     """A warning of Paring's own as one line among the others; of others, with its place."""
     if not rank():
         own = os.sep + "paring" + os.sep in place or issubclass(category, UserWarning)

@@ -127,7 +127,7 @@ def load_weights(
     fitting = [one for one in readings if one.fits]
     best = fitting[0] if fitting else max(readings, key=lambda one: one.score)
     chosen, renamed = best.layout, best.tensors
-    if len(renamed) != best.count:
+    if len(renamed) != best.total:
         raise CheckpointError("two tensors go by one name", where=where, expected=f"layout {chosen!r}")
 
     others = tuple(dict.fromkeys(one.part.name for one in fitting[1:] if one.part.name))
@@ -164,7 +164,7 @@ class _Reading(NamedTuple):
     part: Part
     layout: str
     tensors: dict[str, Tensor]
-    count: int
+    total: int
     folded: tuple[str, ...]
     score: tuple[int, int]
     fits: bool
@@ -316,7 +316,7 @@ def _without_objects(path: Path) -> Mapping[str, Any] | None:
 
     try:
         names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
-        instead = [(type(name, (StandIn,), {}), name) for name in names]
+        instead: list[Any] = [(type(name, (StandIn,), {}), name) for name in names]
         with torch.serialization.safe_globals(instead):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception:  # as above
