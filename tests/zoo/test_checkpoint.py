@@ -1,6 +1,9 @@
+import argparse
+import contextlib
 import os
 import pickle
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +11,7 @@ import pytest
 torch = pytest.importorskip("torch")
 from safetensors.torch import save_file  # noqa: E402
 from torch import nn  # noqa: E402
+from torch.nn.utils import prune  # noqa: E402
 
 from paring import zoo  # noqa: E402
 from paring.errors import ArgumentError, CheckpointError  # noqa: E402
@@ -259,3 +263,105 @@ def test_missing_file_and_foreign_content(tmp_path, model):
         zoo.load_weights(model, {"optimizer": "sgd", "conv1.weight": np.zeros(3)})
     with pytest.raises(CheckpointError, match="no tensors"):
         zoo.load_weights(model, {})
+
+
+@pytest.mark.parametrize(
+    "prefix", ["module.", "model.", "_orig_mod.", "module._orig_mod.", "net.", "student.backbone."]
+)
+def test_prefixes_of_wrappers_are_seen_through(model, state, prefix):
+    report = zoo.load_weights(model, {"epoch": 3, "state_dict": {prefix + name: t for name, t in state.items()}})
+    assert same(model, state)
+    assert (report.unexpected, report.others) == ((), ())
+
+
+def test_a_wrapper_may_stand_inside_a_name(model, state):
+    zoo.load_weights(model, {name.replace("layer1.", "layer1._orig_mod."): t for name, t in state.items()})
+    assert same(model, state)
+
+
+def test_a_prefix_that_the_network_has_itself_stays():
+    source, target = (nn.Sequential() for _ in range(2))
+    for one in (source, target):
+        one.module = nn.Linear(2, 3)
+    zoo.load_weights(target, source.state_dict())
+    assert torch.equal(source.module.weight, target.module.weight)
+
+
+def averaged(state):
+    return {name: 2 * t if t.is_floating_point() else t for name, t in state.items()}
+
+
+@pytest.mark.parametrize("name", ["ema", "model_ema", "state_dict_ema"])
+def test_of_two_sets_of_weights_the_plain_one_is_taken_and_said_and_the_other_can_be(tmp_path, model, state, name):
+    path = tmp_path / "last.pth"
+    torch.save({name: averaged(state), "model": state, "optimizer": {"state": {0: {"step": torch.ones(1)}}}}, path)
+    with pytest.warns(UserWarning, match=f"took the weights of model; .*#{name}"):
+        report = zoo.load_weights(model, path)
+    assert (report.part, report.others) == ("model", (name,))
+    assert same(model, state)
+    assert zoo.load_weights(model, f"{path}#{name}").part == name
+    assert same(model, averaged(state))
+    with pytest.raises(CheckpointError, match=f"no such part; found average; expected model or {name}"):
+        zoo.load_weights(model, f"{path}#average")
+
+
+def test_weights_beside_others_under_prefixes(tmp_path, model, state):
+    path = tmp_path / "both.pt"
+    torch.save({"state_dict": {**{f"teacher.{n}": t for n, t in averaged(state).items()}, "center": torch.ones(2),
+                               **{f"student.{n}": t for n, t in state.items()}}}, path)  # fmt: skip
+    with pytest.warns(UserWarning, match="#state_dict.student"):
+        assert zoo.load_weights(model, path).part == "state_dict.teacher"
+    zoo.load_weights(model, f"{path}#state_dict.student")
+    assert same(model, state)
+
+
+def test_an_averaged_model(model, state):
+    averaged_model = torch.optim.swa_utils.AveragedModel(zoo.create("resnet20"))
+    averaged_model.module.load_state_dict(state)
+    zoo.load_weights(model, averaged_model.state_dict())
+    assert same(model, state)
+
+
+def test_masks_of_pruning_are_multiplied_out():
+    torch.manual_seed(2)
+    source, target = (nn.Sequential(nn.Conv2d(3, 4, 3), nn.Linear(4, 2)) for _ in range(2))
+    prune.l1_unstructured(source[0], "weight", 0.5)
+    report = zoo.load_weights(target, source.state_dict())
+    assert report.folded == ("0.weight",)
+    source[0](torch.zeros(1, 3, 3, 3))  # torch multiplies when the layer runs
+    assert torch.equal(target[0].weight, source[0].weight)
+    assert int((target[0].weight == 0).sum()) == target[0].weight.numel() // 2
+
+
+@pytest.mark.parametrize("old", [True, False])
+def test_weight_norm_is_multiplied_out(old):
+    torch.manual_seed(2)
+    norm = torch.nn.utils.weight_norm if old else torch.nn.utils.parametrizations.weight_norm
+    layers = [lambda: nn.Conv2d(3, 4, 3), lambda: nn.Linear(4, 2)]
+    source = nn.Sequential(*(norm(layer()) for layer in layers))
+    target = nn.Sequential(*(layer() for layer in layers))
+    with torch.no_grad():
+        for name, tensor in source.named_parameters():
+            if name.endswith(("_g", "original0")):
+                tensor.mul_(3)
+    for layer, shape in zip(source, [(1, 3, 3, 3), (1, 4)], strict=True):
+        layer(torch.zeros(shape))
+    assert set(zoo.load_weights(target, source.state_dict()).folded) == {"0.weight", "1.weight"}
+    torch.testing.assert_close(target[0].weight, source[0].weight)
+    torch.testing.assert_close(target[1].weight, source[1].weight)
+
+
+def test_scores_of_numpy_and_a_scripts_arguments_do_not_keep_the_weights_away(tmp_path, model, state):
+    path = tmp_path / "best.pt"
+    args = argparse.Namespace(lr=0.1, when=Path("runs"))
+    torch.save({"best": np.float64(0.91), "args": args, "state_dict": state, "rng": np.arange(3)}, path)
+    zoo.load_weights(model, path)
+    assert same(model, state)
+
+
+def test_no_object_of_a_checkpoint_is_made_even_beside_good_weights(tmp_path, model, state):
+    path = tmp_path / "bomb.pt"
+    torch.save({"state_dict": state, "args": Bomb(tmp_path / "made")}, path)
+    with contextlib.suppress(CheckpointError):  # as torch has it: it refuses some names whatever they stand for
+        zoo.load_weights(model, path)
+    assert not (tmp_path / "made").exists()

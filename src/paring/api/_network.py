@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from typing import Any
 
@@ -13,6 +14,7 @@ from paring.data import is_data
 from paring.errors import ArgumentError
 from paring.graph import Graph
 from paring.image import Preparation
+from paring.networks import in_float32
 
 
 def graph_of(net: Any, example: Any = None, *, fold: bool = True, forms: bool = True) -> Graph:
@@ -43,7 +45,15 @@ def graph_of(net: Any, example: Any = None, *, fold: bool = True, forms: bool = 
             example = (own.channels, own.height, own.width)
         else:
             raise ArgumentError("shape of the input is not known", expected="an input, or its shape (C, H, W)")
-    return capture(net, example, fold=fold, forms=forms)
+    return capture(_single(net), example, fold=fold, forms=forms)
+
+
+def _single(net: nn.Module) -> nn.Module:
+    """The network, or a copy in single precision where it has weights in another."""
+    tensors = (*net.parameters(), *net.buffers())
+    if all(tensor.dtype is torch.float32 for tensor in tensors if tensor.is_floating_point()):
+        return net
+    return in_float32(copy.deepcopy(net))
 
 
 def shape_of_rebuilt(net: Rebuilt) -> Any:

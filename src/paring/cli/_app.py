@@ -6,6 +6,7 @@ import os
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Callable
 from inspect import cleandoc
 from typing import Any
@@ -15,7 +16,7 @@ import typer
 from paring import __version__
 from paring.cli._invocation import remember
 from paring.cli.commands import compress, cost, demo, distill, evaluate, inspect, report, run, sensitivity, train
-from paring.cli.render._output import errors, rank, show_error
+from paring.cli.render._output import errors, note, rank, show_error
 from paring.errors import EXIT_INTERRUPTED, ArgumentError, CheckpointError, DivergenceError, ParingError
 
 #: Errors that every process of a training finds out alike.
@@ -85,8 +86,10 @@ def execute(arguments: list[str]) -> int:
         remember(words)
         command = typer.main.get_command(app)
         _check_alone(words)
-        with command.make_context("paring", list(words)) as context:  # not app(): it has its own way with errors
-            command.invoke(context)
+        with warnings.catch_warnings():
+            warnings.showwarning = _warned
+            with command.make_context("paring", list(words)) as context:  # not app(): it has its own way with errors
+                command.invoke(context)
         sys.stdout.flush()
         return 0
     except typer.Exit as error:
@@ -98,6 +101,9 @@ def execute(arguments: list[str]) -> int:
     except BrokenPipeError:  # the reader of a pipe has gone, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except SystemExit as error:  # nothing of Paring's ends the program from within a command
+        message = f"your code ended the program; found sys.exit({error.code!r}). Keep it out of the network."
+        return _failed(message, ArgumentError.exit_code, debug)
     except ParingError as error:
         return _failed(str(error), error.exit_code, debug, isinstance(error, _EVERYWHERE))
     except _UsageError as error:
@@ -118,6 +124,15 @@ def execute(arguments: list[str]) -> int:
             "report it with the command and the traceback that --debug prints."
         )
         return _failed(message, EXIT_INTERNAL, debug)
+
+
+def _warned(
+    message: Warning | str, category: type[Warning], place: str, line: int, file: Any = None, text: Any = None
+) -> None:
+    """A warning of Paring's own as one line among the others; of others, with its place."""
+    if not rank():
+        own = os.sep + "paring" + os.sep in place or issubclass(category, UserWarning)
+        note(str(message) if own else f"{place}:{line}: {category.__name__}: {message}")
 
 
 def _check_alone(words: list[str]) -> None:

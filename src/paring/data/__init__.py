@@ -12,9 +12,12 @@ from paring.data._adapt import Wish as Wish
 from paring.data._adapt import dataset as dataset
 from paring.data._adapt import is_data as is_data
 from paring.data._adapt import parted as parted
+from paring.data._classes import aligned as aligned
+from paring.data._classes import numbered as numbered
 from paring.data._dataset import Dataset as Dataset
 from paring.data._idx import read_idx as read_idx
 from paring.data._listing import Listing as Listing
 from paring.data._listing import listing as listing
 from paring.data._load import KINDS as KINDS
 from paring.data._load import load as load
+from paring.data._load import test_part as test_part

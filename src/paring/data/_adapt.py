@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from paring.data._dataset import MAX_BYTES, Dataset, Source, held_out, spread
+from paring.data._dataset import MAX_BYTES, Dataset, Source, spread, test_rows
 from paring.data._given import gathered, is_picture, pictures
 from paring.data._load import KINDS, Asked, load, loaded, measure
 from paring.errors import ArgumentError, DataError
@@ -66,12 +66,12 @@ class Wish:
             return self.preparation.mean, self.preparation.std
         return None if self.mean is None or self.std is None else (self.mean, self.std)
 
-    def asked(self, shape: tuple[int, int, int] | None) -> Asked:
+    def asked(self, shape: tuple[int, int, int] | None, channels: int | None = None) -> Asked:
         """For :func:`paring.data.load`; size and channels are those of the network where nothing was said."""
         if self.preparation is not None:
             return {"size": None, "channels": None, "mean": None, "std": None, "white": 0.0}
         size = self.size if self.size is not None or shape is None else shape[:2]
-        channels = shape[2] if shape is not None else None
+        channels = shape[2] if shape is not None else channels
         return {"size": size, "channels": channels, "mean": self.mean, "std": self.std, "white": self.white}
 
 
@@ -84,6 +84,8 @@ def dataset(
     limit: int | None = None,
     classes: tuple[str, ...] = (),
     shape: tuple[int, int, int] | None = None,
+    channels: int | None = None,
+    on_bad_image: str = "stop",
 ) -> Dataset:
     """Anything that holds images as a data set.
 
@@ -100,6 +102,8 @@ def dataset(
         limit: so many images suffice, evenly spaced over what can be counted, the first ones of a loader.
         classes: names of the classes.
         shape: ``(H, W, C)`` of the network, where it is known.
+        channels: 1 or 3, where the shape is not known: pictures become gray, or in color.
+        on_bad_image: for pictures: ``stop`` at a damaged one, or ``skip`` it.
 
     Raises:
         ArgumentError: if it is no images, or labels are needed and there are none.
@@ -109,11 +113,11 @@ def dataset(
     if isinstance(x, Dataset):
         return x if limit is None or limit >= len(x) else _some(x, spread(len(x), limit))
     if isinstance(x, str) and x.partition(":")[0] in KINDS:
-        return _named(x, wish, split, limit, shape)
+        return _named(x, wish, split, limit, shape, channels, on_bad_image)
     if isinstance(x, str | Path) and Path(x).expanduser().is_dir():
         if labels:
-            return _named(f"imagefolder:{x}", wish, split, limit, shape)
-        return _of_pictures(pictures(x), f"folder:{x}", wish, limit, shape)
+            return _named(f"imagefolder:{x}", wish, split, limit, shape, channels, on_bad_image)
+        return _of_pictures(pictures(x), f"folder:{x}", wish, limit, shape, channels, on_bad_image)
     if isinstance(x, str | Path) and not Path(x).expanduser().exists():
         raise DataError("no such file or folder", where=x, expected="a folder of pictures, a picture, or kind:where")
     if is_picture(x):
@@ -121,7 +125,7 @@ def dataset(
     if isinstance(x, list | tuple) and x and all(is_picture(one) or _loose(one) for one in x):
         if labels:
             raise ArgumentError("pictures without labels", expected="a pair (images, labels) or a folder of classes")
-        return _of_pictures(list(x), "pictures", wish, limit, shape)
+        return _of_pictures(list(x), "pictures", wish, limit, shape, channels, on_bad_image)
     return _of_arrays(x, wish, labels, limit, classes, shape)
 
 
@@ -136,7 +140,7 @@ def parted(data: Dataset) -> tuple[Dataset, Dataset]:
     Raises:
         DataError: if it is too small.
     """
-    test = held_out(data.labels)
+    test = test_rows(data.labels)
     if not test.any():
         raise DataError("data set is too small to set a test part aside", where=data.name, found=f"{len(data)} images")
     return _some(data, np.flatnonzero(~test)), replace(_some(data, np.flatnonzero(test)), split="test")
@@ -151,12 +155,27 @@ def _loose(x: Any) -> bool:
     return isinstance(x, np.ndarray) and x.dtype == np.uint8 and x.ndim in (2, 3)
 
 
-def _named(spec: str, wish: Wish, split: str, limit: int | None, shape: tuple[int, int, int] | None) -> Dataset:
-    return load(spec, split, preparation=wish.preparation, limit=limit, **wish.asked(shape))
+def _named(
+    spec: str,
+    wish: Wish,
+    split: str,
+    limit: int | None,
+    shape: tuple[int, int, int] | None,
+    channels: int | None,
+    on_bad_image: str,
+) -> Dataset:
+    asked = wish.asked(shape, channels)
+    return load(spec, split, preparation=wish.preparation, limit=limit, on_bad_image=on_bad_image, **asked)
 
 
 def _of_pictures(
-    items: list[Any], name: str, wish: Wish, limit: int | None, shape: tuple[int, int, int] | None
+    items: list[Any],
+    name: str,
+    wish: Wish,
+    limit: int | None,
+    shape: tuple[int, int, int] | None,
+    channels: int | None,
+    on_bad_image: str,
 ) -> Dataset:
     """Pictures of any kind, without labels."""
     files = [_encoded(item) for item in items]
@@ -165,7 +184,7 @@ def _of_pictures(
         return str(items[number]) if isinstance(items[number], str | Path) else f"image {number}"
 
     source = Source(np.zeros(len(files), np.int64), ("",), place, lambda numbers: [files[int(n)] for n in numbers])
-    found = loaded(source, name, "train", limit, wish.preparation, "stop", wish.asked(shape))
+    found = loaded(source, name, "train", limit, wish.preparation, on_bad_image, wish.asked(shape, channels))
     if wish.normal is None:
         _warn(name, found.preparation)
     return replace(found, split="all", classes=())

@@ -83,6 +83,7 @@ class Listing:
             plain = Preparation(*shape, (0.0,) * shape[2], (1.0,) * shape[2], resize, white)
             found_mean, found_std = measure(self.sample(plain, sample, on_bad_image))
             mean, std = mean or found_mean, std or found_std
+        mean, std = (part * shape[2] if len(part) == 1 else part for part in (mean, std))
         return Preparation(*shape, mean, std, resize, white)
 
     def sample(self, preparation: Preparation, count: int = SAMPLE, on_bad_image: str = "stop") -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import TypedDict
 
 import numpy as np
 
-from paring.data._dataset import MAX_BYTES, Dataset, MissingSplit, Source, held_out, spread
+from paring.data._dataset import MAX_BYTES, Dataset, MissingSplit, Source, spread, test_rows
 from paring.data._decode import CROP, decode, sizes
 from paring.data._hub import read_hub
 from paring.data._imagefolder import read_imagefolder
@@ -83,6 +83,12 @@ def load(
     return loaded(read(where, split), spec, split, limit, preparation, on_bad_image, asked)
 
 
+def test_part(spec: str) -> str:
+    """The split of a set that the user names to test on: its test part, or all of it where it has no parts."""
+    read, where = _reader(spec)
+    return "all" if read(where, "test").whole else "test"
+
+
 def loaded(
     source: Source,
     spec: str,
@@ -152,7 +158,7 @@ def _numbers(source: Source, split: str, limit: int | None, spec: str) -> np.nda
         )
     numbers = np.arange(len(labels))
     if source.whole and split != "all":
-        test = held_out(labels)
+        test = test_rows(labels)
         numbers = np.flatnonzero(test if split == "test" else ~test)
         if not len(numbers):
             raise DataError(f"data set is too small to have a {split} part", where=spec, found=f"{len(labels)} samples")

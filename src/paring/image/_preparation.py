@@ -52,3 +52,12 @@ class Preparation:
     def shape(self) -> tuple[int, int, int]:
         """(height, width, channels), the network's input shape."""
         return (self.height, self.width, self.channels)
+
+
+#: Usual (mean, std) per channel in units of 0..1; one number stands for every channel.
+NORMALIZATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "inception": ((0.5,), (0.5,)),
+    "clip": ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
+    "none": ((0.0,), (1.0,)),
+}

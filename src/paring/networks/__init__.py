@@ -7,9 +7,14 @@ create("trained.safetensors")                           a checkpoint of ``paring
 create("net.pt2"), create("net.pare")                   an exported program; a `.pare` file
 """
 
+from paring.networks._build import ChannelsError as ChannelsError
 from paring.networks._build import build as build
+from paring.networks._build import fitted as fitted
+from paring.networks._build import in_float32 as in_float32
 from paring.networks._create import create as create
 from paring.networks._find import SUFFIXES as SUFFIXES
 from paring.networks._find import Named as Named
+from paring.networks._find import file_of as file_of
 from paring.networks._find import find as find
+from paring.networks._find import is_checkpoint as is_checkpoint
 from paring.networks._make import make as make

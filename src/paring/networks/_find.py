@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ class Named:
         channels: of the input; None if only the data can tell.
         preparation: that of the checkpoint.
         classes: those of the checkpoint; empty if unknown.
+        strict: whether all of its weights must fit the checkpoint's.
     """
 
     net: str
@@ -37,6 +38,7 @@ class Named:
     channels: int | None = None
     preparation: Preparation | None = None
     classes: tuple[str, ...] = ()
+    strict: bool = True
 
     @property
     def title(self) -> str:
@@ -61,21 +63,39 @@ def is_function(net: str) -> bool:
     return ":" in net and net.partition(":")[0] not in LIBRARIES
 
 
-def find(net: str, weights: Path | None = None) -> Named:
+def find(net: str, weights: Path | None = None, strict: bool = True) -> Named:
     """Read what NET says about itself, without building it.
 
     Args:
         net: zoo name, ``timm:NAME``, ``torchvision:NAME``, checkpoint, ``.pt2`` file, ``file.py:function`` or
             ``package.module:function``, functions with ``(key=value)`` behind them if they are to have arguments.
-        weights: the user's ``--weights``.
+        weights: the user's ``--weights``; ``FILE#PART`` for one part of a checkpoint.
+        strict: False: load what fits.
 
     Raises:
         ArgumentError: if there is no such network, with the nearest names.
         CheckpointError: if a checkpoint is missing, damaged or does not say of which network it is.
     """
-    if weights is not None and not weights.is_file():
+    if weights is not None and not file_of(weights).is_file():
         raise CheckpointError("checkpoint does not exist", where=weights)
-    if net.endswith(SUFFIXES):
+    found = _found(net, weights)
+    return found if strict else replace(found, strict=False)
+
+
+def file_of(checkpoint: Path) -> Path:
+    """The file of ``FILE#PART``."""
+    from paring.zoo._nests import split
+
+    return split(checkpoint)[0]
+
+
+def is_checkpoint(word: str) -> bool:
+    """Whether ``word`` is called like a checkpoint, or a part of one."""
+    return word.endswith(SUFFIXES) or word.rpartition("#")[0].endswith(SUFFIXES)
+
+
+def _found(net: str, weights: Path | None) -> Named:
+    if is_checkpoint(net):
         if weights is not None:
             raise ArgumentError("two checkpoints", found=f"{net} and {weights}", fix="Give NET by name with --weights")
         return _of_checkpoint(Path(net))
@@ -94,7 +114,7 @@ def find(net: str, weights: Path | None = None) -> Named:
 
 
 def _of_checkpoint(path: Path) -> Named:
-    if not path.is_file():
+    if not file_of(path).is_file():
         raise CheckpointError("checkpoint does not exist", where=path)
     header = _header(path) if path.suffix == ".safetensors" else {}
     net = header.get("net")

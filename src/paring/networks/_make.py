@@ -6,9 +6,11 @@ import ast
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from difflib import get_close_matches
 from importlib import import_module
+from io import StringIO
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -108,22 +110,61 @@ def _own(place: str, net: str, classes: int | None, given: dict[str, Any]) -> nn
     from torch import nn
 
     path, _, name = place.rpartition(":")
-    folder = str(Path(path).expanduser().resolve().parent) if path.endswith(".py") else "."
-    sys.path.insert(0, folder)
+    folder = str(Path(path).expanduser().resolve().parent) if path.endswith(".py") else str(Path.cwd())
     try:
-        function = _function(path, name, net)
-        taken = inspect.signature(function).parameters
-        wanted = {"num_classes": classes} if classes is not None and "num_classes" in taken else {}
-        network = function(**{**wanted, **given})
+        with _guest(path, folder):
+            function = _function(path, name, net)
+            taken = inspect.signature(function).parameters
+            wanted = {"num_classes": classes} if classes is not None and "num_classes" in taken else {}
+            network = function(**{**wanted, **given})
     except ParingError:
         raise
+    except _EndedError as error:
+        raise ArgumentError("your code ended the program", where=net, found=error, fix=_ENDED_FIX) from None
     except Exception as error:
         raise ArgumentError(f"your code raised {type(error).__name__}", where=net, found=error) from error
-    finally:
-        sys.path.remove(folder)
     if not isinstance(network, nn.Module):
         raise ArgumentError("function did not return a network", where=net, found=type(network), expected="nn.Module")
     return network
+
+
+class _EndedError(Exception):
+    """The user's code called ``sys.exit``."""
+
+
+#: What is said then.
+_ENDED_FIX = "Keep what a script does behind: if __name__ == '__main__'"
+
+
+@contextmanager
+def _guest(program: str, folder: str) -> Iterator[None]:
+    """Around the user's code: it has an argument list of its own and its folder first on the path, what it prints goes
+    to standard error, it cannot end the program, and torch's default type is as before.
+
+    Its folder stays on the path, at the end: the network may import its neighbors when it runs.
+    """
+    import torch
+
+    arguments, printed, dtype = sys.argv, StringIO(), torch.get_default_dtype()
+    sys.argv = [program]
+    sys.path.insert(0, folder)
+    ended = False
+    try:
+        with redirect_stdout(printed), redirect_stderr(printed):
+            yield
+    except SystemExit as error:
+        ended = True
+        said = printed.getvalue().strip().splitlines()
+        raise _EndedError(f"sys.exit({error.code!r}){f', {said[-1]}' if said else ''}") from None
+    finally:
+        sys.argv = arguments
+        torch.set_default_dtype(dtype)
+        with suppress(ValueError):
+            sys.path.remove(folder)
+        if folder not in sys.path:
+            sys.path.append(folder)
+        if not ended:
+            sys.stderr.write(printed.getvalue())
 
 
 def _called(net: str) -> tuple[dict[str, Any], str]:

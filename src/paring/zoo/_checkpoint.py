@@ -12,18 +12,17 @@ import re
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from paring.errors import ArgumentError, CheckpointError, ParingError
+from paring.zoo._nests import Part, StandIn, folded, parts, split
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 Rules = Sequence[tuple[str, str]]
-_WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "weights")
-_PREFIXES = ("module.", "_orig_mod.")
 _SHOWN = 20
 
 
@@ -41,6 +40,10 @@ class LoadReport:
 
     Attributes:
         layout: the layout the names were read in.
+        part: which part of the checkpoint was taken (``state_dict``, ``model_ema``); "" for the whole.
+        others: further parts that fit the network.
+        classes: of the checkpoint, where the network's are others; 0 where they agree.
+        folded: tensors that were made of a mask, or of weight norm's two parts.
         loaded: tensors that were loaded.
         reinitialized: layers left at their fresh weights because the number of classes changed.
         ignored: tensors of parts only training uses that this network was built without.
@@ -56,6 +59,10 @@ class LoadReport:
     missing: tuple[str, ...] = ()
     unexpected: tuple[str, ...] = ()
     misfits: tuple[Misfit, ...] = ()
+    part: str = ""
+    others: tuple[str, ...] = ()
+    folded: tuple[str, ...] = ()
+    classes: int = 0
 
     @property
     def problems(self) -> int:
@@ -90,12 +97,15 @@ def load_weights(
 
     Files are read as safetensors or as plain PyTorch state dicts, the latter with ``weights_only=True``: nothing in
     them is executed. Wrappers (``{"state_dict": ...}``) and prefixes (``module.``) of training scripts are seen
-    through. When nothing but the number of classes differs, the classifier keeps its fresh weights and a warning names
-    it. Counters of batch norm (``num_batches_tracked``) may be absent.
+    through; of several parts that fit (``model``, ``model_ema``) the plain weights are taken, and a warning names the
+    others. Pruning masks and weight norm are multiplied out where the network has plain weights. When nothing but the
+    number of classes differs, the classifier keeps its fresh weights and a warning names it. Counters of batch norm
+    (``num_batches_tracked``) may be absent.
 
     Args:
         model: any module; the layouts are those of the zoo's file it comes from.
-        source: path of a ``.safetensors``, ``.pt``, ``.pth`` or ``.bin`` file, or a state dict.
+        source: path of a ``.safetensors``, ``.pt``, ``.pth`` or ``.bin`` file, or a state dict. ``FILE#PART`` takes one
+            part of a checkpoint: ``last.pth#model_ema``, or ``all.pt#student`` for names that begin with ``student.``.
         strict: every tensor must be there, none more, all of the right shape. False loads what fits and warns.
         layout: "own", a name from the family's ``LAYOUTS`` ("torchvision", "cifar", "caffe", "pretrained-models"), or
             "auto" for the one in which most names are the network's.
@@ -107,25 +117,21 @@ def load_weights(
         ArgumentError: on an unknown layout.
         CheckpointError: if the file is damaged or missing, or the tensors do not fit (a table lists them).
     """
-    where, tensors = _read(source)
-    tensors = _unwrapped(tensors, where)
+    where, content, asked = _read(source)
     known = _layouts(model)
     if layout != "auto" and layout not in known:
         raise ArgumentError("unknown layout", found=repr(layout), expected=" or ".join(["'auto'", *map(repr, known)]))
     wanted = dict(model.state_dict(keep_vars=True))
-    candidates = {name: _renamed(tensors, rules) for name, rules in known.items() if layout in ("auto", name)}
-
-    def score(name: str) -> tuple[int, int]:
-        return sum(key in wanted for key in candidates[name]), sum(
-            _fits(wanted, *row) for row in candidates[name].items()
-        )
-
-    chosen = max(candidates, key=score)
-    renamed = candidates[chosen]
-    if len(renamed) != len(tensors):
+    rules = {name: rules for name, rules in known.items() if layout in ("auto", name)}
+    readings = [_reading(part, rules, wanted) for part in parts(content, where, wanted, asked)]
+    fitting = [one for one in readings if one.fits]
+    best = fitting[0] if fitting else max(readings, key=lambda one: one.score)
+    chosen, renamed = best.layout, best.tensors
+    if len(renamed) != best.total:
         raise CheckpointError("two tensors go by one name", where=where, expected=f"layout {chosen!r}")
 
-    report = _compare(model, wanted, renamed, chosen)
+    others = tuple(dict.fromkeys(one.part.name for one in fitting[1:] if one.part.name))
+    report = replace(_compare(model, wanted, renamed, chosen), part=best.part.name, others=others, folded=best.folded)
     name = type(model).__name__
     if (report.problems and strict) or not report.loaded:
         counts = f"{len(report.missing)} missing, {len(report.unexpected)} unexpected, {len(report.misfits)} mis-shaped"
@@ -134,8 +140,13 @@ def load_weights(
             where=where,
             found=counts,
             expected=f"the tensors of the network in layout {chosen!r}",
-            fix=f"The tensors:\n{report.table()}\nBuild the network the checkpoint is of, or load with strict=False "
-            "what fits",
+            fix=f"The tensors:\n{report.table()}\nBuild the network the checkpoint is of, or load what fits "
+            "(strict=False, --no-strict)",
+        )
+    if report.others:
+        kept, rest = report.part or "the top", ", ".join(f"#{name}" for name in report.others[:5])
+        warnings.warn(
+            f"{where}: took the weights of {kept}; for others put this behind the file's name: {rest}", stacklevel=2
         )
     meta = any(tensor.is_meta for tensor in wanted.values())
     model.load_state_dict({key: renamed[key] for key in report.loaded}, strict=False, assign=meta)
@@ -145,6 +156,35 @@ def load_weights(
         old, new = renamed[f"{layer}.weight"].shape[0], wanted[f"{layer}.weight"].shape[0]
         warnings.warn(f"{where}: {layer} keeps fresh weights: {old} classes there, {new} in {name}", stacklevel=2)
     return report
+
+
+class _Reading(NamedTuple):
+    """A part of a checkpoint in the layout that suits it best."""
+
+    part: Part
+    layout: str
+    tensors: dict[str, Tensor]
+    total: int
+    folded: tuple[str, ...]
+    score: tuple[int, int]
+    fits: bool
+
+
+def _reading(part: Part, layouts: Mapping[str, Rules], wanted: Mapping[str, Tensor]) -> _Reading:
+    tensors, made = folded(part.tensors, wanted)
+    candidates = {name: _renamed(tensors, rules) for name, rules in layouts.items()}
+
+    def score(name: str) -> tuple[int, int]:
+        rows = candidates[name]
+        return sum(key in wanted for key in rows), sum(_fits(wanted, *row) for row in rows.items())
+
+    chosen = max(candidates, key=score)
+    need = [key for key in wanted if not key.endswith("num_batches_tracked")]
+    best = score(chosen)
+    fits = len(candidates[chosen]) == len(tensors) and all(
+        key in candidates[chosen] and _fits(wanted, key, candidates[chosen][key]) for key in need
+    )
+    return _Reading(part, chosen, candidates[chosen], len(tensors), made, best, fits)
 
 
 def _compare(model: nn.Module, wanted: Mapping[str, Tensor], given: Mapping[str, Tensor], layout: str) -> LoadReport:
@@ -168,6 +208,7 @@ def _compare(model: nn.Module, wanted: Mapping[str, Tensor], given: Mapping[str,
         missing=tuple(key for key in wanted if key not in given and key not in counters),
         unexpected=tuple(key for key in extra if key not in ignored and not key.endswith("num_batches_tracked")),
         misfits=tuple(misfits),
+        classes=given[f"{heads[-1]}.weight"].shape[0] if heads else 0,
     )
 
 
@@ -221,40 +262,17 @@ def _rename(key: str, rules: Rules) -> str:
     return key
 
 
-def _unwrapped(content: Mapping[str, Any], where: str) -> dict[str, Tensor]:
-    """The tensors by name, without the wrappers and prefixes of training scripts."""
-    import torch
-
-    while True:
-        inner = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)), None)
-        if inner is None:
-            break
-        content = inner
-    tensors: dict[str, Tensor] = {}
-    for key, value in content.items():
-        if hasattr(value, "__array__") and not isinstance(value, torch.Tensor):
-            value = torch.as_tensor(value)
-        if not isinstance(value, torch.Tensor) or not isinstance(key, str):
-            raise CheckpointError("not a plain state dict", where=where, found=f"{key}: {type(value).__name__}")
-        tensors[key] = value
-    for prefix in _PREFIXES:
-        if tensors and all(key.startswith(prefix) for key in tensors):
-            tensors = {key[len(prefix) :]: value for key, value in tensors.items()}
-    if not tensors:
-        raise CheckpointError("the checkpoint holds no tensors", where=where)
-    return tensors
-
-
-def _read(source: str | os.PathLike[str] | Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+def _read(source: str | os.PathLike[str] | Mapping[str, Any]) -> tuple[str, Mapping[str, Any], str]:
+    """Name, content and wanted part."""
     if isinstance(source, Mapping):
-        return "state dict", source
-    path = Path(source)
+        return "state dict", source, ""
+    path, part = split(source)
     if not path.is_file():
         raise CheckpointError("no such checkpoint", where=path)
     content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
     if not isinstance(content, Mapping):
         raise CheckpointError("not a state dict", where=path, found=type(content).__name__)
-    return str(path), content
+    return str(path), content, part
 
 
 def _read_safetensors(path: Path) -> Mapping[str, Any]:
@@ -279,12 +297,31 @@ def _read_torch(path: Path) -> Any:
             warnings.simplefilter("ignore")  # of pickles not torch's own, before it refuses them: the error says it
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises half a dozen kinds, down to bare RuntimeError
+        if (content := _without_objects(path)) is not None:
+            return content
         raise CheckpointError(
             "not a plain state dict: damaged, or it holds objects that only running code could rebuild",
             where=path,
             found=_trouble(error),
             fix="Save `model.state_dict()` alone where the checkpoint was made, best as safetensors",
         ) from error
+
+
+def _without_objects(path: Path) -> Mapping[str, Any] | None:
+    """The checkpoint with stand-ins for objects of other libraries (a score of numpy, a script's arguments).
+
+    None if that does not do: no class or function that the file names is looked up, so nothing of it runs.
+    """
+    import torch
+
+    try:
+        names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+        instead: list[Any] = [(type(name, (StandIn,), {}), name) for name in names]
+        with torch.serialization.safe_globals(instead):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception:  # as above
+        return None
+    return content if isinstance(content, Mapping) else None
 
 
 def _trouble(error: Exception) -> str:

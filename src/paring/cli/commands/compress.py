@@ -13,19 +13,16 @@ from paring.cli.inputs._images import all_met
 from paring.cli.inputs._networks import check_writable
 from paring.cli.options._common import (
     NET_HELP,
-    Data,
+    DataIfAny,
     Json,
     Limit,
-    Mean,
     OnBadImage,
     Seed,
-    Size,
-    Std,
     Threads,
     Val,
     Weights,
-    numbers,
 )
+from paring.cli.options._pictures import picture_options
 from paring.cli.options._recipe import (
     DEEP_COMPRESSION,
     Augment,
@@ -68,10 +65,11 @@ if TYPE_CHECKING:
 NOTABLE_LOSS = 0.02
 
 
+@picture_options
 def compress(
     net: Annotated[str, typer.Argument(metavar="NET", help=NET_HELP)],
-    data: Data,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE.pare", help="The file to write.")],
+    data: DataIfAny = None,
     recipe: RecipeName = DEEP_COMPRESSION,
     preset: Preset = None,
     keep: Keep = None,
@@ -109,9 +107,7 @@ def compress(
         Path | None, typer.Option("--report", metavar="PAGE.html", help="Also make the one-page report.")
     ] = None,
     seed: Seed = 0,
-    size: Size = None,
-    mean: Mean = None,
-    std: Std = None,
+    pictures: dict[str, Any] | None = None,
     limit: Limit = None,
     on_bad_image: OnBadImage = "stop",
     threads: Threads = None,
@@ -136,27 +132,39 @@ def compress(
     [/bold]
 
     Example: [bold]paring compress lenet.safetensors --data mnist5k --recipe int8 --out lenet.pare[/bold]
+
+    Example: [bold]paring compress net.py:net -w net.pt --recipe int8 --calibrate pictures/ --normalization imagenet
+    --size 224 --out net.pare[/bold]
     """
     check_writable(out, ".pare", "--out")
     check_writable(report, ".html", "--report")
     _check_words(coding, effort)
     given = {"preset": preset, "keep": keep, "macs": macs, "centroids": centroids, "bits": bits, "layers": layers}
     given |= {"epochs": epochs, "calibrate": calibrate, "augment": augment, "option": option}
+    place = calibrate if calibrate is not None and not calibrate.strip().isdigit() else None
+    if place is not None:
+        given["calibrate"] = None
     options = options_of(recipe, given)
+    _check_data(data, place, recipe, options)
     threads, folder = threads_here(threads), run or out.with_suffix(".run")
     if not rank():  # the others may come when the first one has begun
         check_folder(folder, resume or overwrite or restart is not None)
-    asked = {
-        "size": size,
-        "mean": numbers(mean, "--mean"),
-        "std": numbers(std, "--std"),
-        "limit": limit,
-        "on_bad_image": on_bad_image,
-    }
-    shop = _opened(net, weights, data, val, asked, seed, threads, checked_workers(workers))
+    asked = {**(pictures or {}), "limit": limit, "on_bad_image": on_bad_image}
+    if place is not None:
+        from paring.cli.inputs._calibration import open_unlabeled
+
+        shop = open_unlabeled(net, weights, place, val, asked, threads)
+    else:
+        shop = _opened(net, weights, str(data), val, asked, seed, threads, checked_workers(workers))
     again = {"resume": resume, "overwrite": overwrite, "restart": restart}
     where = {"threads": threads, "device": device, "precision": precision, "tracker": tracker}
-    how = {"effort": effort, "seed": seed, "output": out, "coding": coding}
+    how = {
+        "trained": place is not None or shop.named.weights is not None,
+        "effort": effort,
+        "seed": seed,
+        "output": out,
+        "coding": coding,
+    }
     done = _compressed(shop, recipe, folder, {**again, **where, **how, **options})
     if done.main:
         _tell(shop, recipe, done, folder, report, threads, json)
@@ -190,7 +198,7 @@ def _compressed(shop: Workshop, recipe: str, folder: Path, options: dict[str, An
             folder,
             recipe,
             name=shop.named.title,
-            trained=shop.named.weights is not None,
+            trained=options.pop("trained"),
             commands=[as_typed()],
             log=note,
             **options,
@@ -228,6 +236,21 @@ def _tell(
     log()
     facts = {"agreement": outcome.agreement, "file": str(out), "report": str(report or ""), "run": str(folder)}
     print_facts(facts)
+
+
+def _check_data(data: str | None, place: str | None, recipe: str, options: dict[str, Any]) -> None:
+    """Labeled data, or pictures alone for a recipe that trains nothing."""
+    if place is None:
+        if data is None:
+            fix = "Give --data SPEC; int8 also takes pictures without labels: --calibrate FOLDER"
+            raise ArgumentError("no data", where=f"--recipe {recipe}", fix=fix)
+        return
+    if data is not None:
+        fix = "Give --data SPEC with --calibrate N, or --calibrate FOLDER with --val SPEC, if anything"
+        raise ArgumentError("two sets to calibrate on", where="--calibrate", found=f"{place} and {data}", fix=fix)
+    if recipe != "int8" or options.get("epochs"):
+        fix = "Give labeled images with --data SPEC, or take --recipe int8 without --epochs"
+        raise ArgumentError("training needs labels", where=f"--recipe {recipe} --calibrate {place}", fix=fix)
 
 
 def _check_words(coding: str, effort: float) -> None:

@@ -16,16 +16,13 @@ from paring.cli.options._common import (
     Data,
     Json,
     Limit,
-    Mean,
     OnBadImage,
     Seed,
-    Size,
-    Std,
     Threads,
     Val,
     Weights,
-    numbers,
 )
+from paring.cli.options._pictures import picture_options
 from paring.cli.options._training import (
     Device,
     Every,
@@ -49,6 +46,7 @@ from paring.errors import ArgumentError
 _PANEL = "Teacher"
 
 
+@picture_options
 @training_options
 def distill(
     net: Annotated[str, typer.Argument(metavar="STUDENT", help=NET_HELP)],
@@ -145,9 +143,7 @@ def distill(
     log: LogEvery = 50,
     tracker: TrackerName = "",
     seed: Seed = 0,
-    size: Size = None,
-    mean: Mean = None,
-    std: Std = None,
+    pictures: dict[str, Any] | None = None,
     limit: Limit = None,
     on_bad_image: OnBadImage = "stop",
     threads: Threads = None,
@@ -186,13 +182,7 @@ def distill(
     folder = run or out.with_suffix(".train")
     settings = chosen(preset, given or {}, seed)
     world = training.join(device, tracker=tracker, folder=folder)
-    asked = {
-        "size": size,
-        "mean": numbers(mean, "--mean"),
-        "std": numbers(std, "--std"),
-        "limit": limit,
-        "on_bad_image": on_bad_image,
-    }
+    asked = {**(pictures or {}), "limit": limit, "on_bad_image": on_bad_image}
     from paring import distillation
     from paring.cli.inputs._workshop import open_workshop
 

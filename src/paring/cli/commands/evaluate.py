@@ -14,19 +14,17 @@ from paring.cli.options._common import (
     Data,
     Json,
     Limit,
-    Mean,
     OnBadImage,
-    Size,
-    Std,
     Threads,
     Weights,
     checked_threads,
-    numbers,
 )
+from paring.cli.options._pictures import picture_options, said
 from paring.cli.render._output import count, note, note_bad, percent, print_facts, print_json, print_table, threads_text
 from paring.errors import ArgumentError, FormatError
 
 
+@picture_options
 def evaluate(
     net: Annotated[
         str, typer.Argument(metavar="FILE.pare|NET", help=f"A .pare file (no PyTorch needed), or: {NET_HELP}")
@@ -40,9 +38,7 @@ def evaluate(
     ] = 64,
     threads: Threads = None,
     limit: Limit = None,
-    size: Size = None,
-    mean: Mean = None,
-    std: Std = None,
+    pictures: dict[str, Any] | None = None,
     on_bad_image: OnBadImage = "stop",
     json: Json = False,
 ) -> None:
@@ -57,14 +53,14 @@ def evaluate(
     0.229,0.224,0.225[/bold]
     """
     threads = checked_threads(threads)
-    given = {"size": size, "mean": numbers(mean, "--mean"), "std": numbers(std, "--std")}
+    pictures = pictures or {}
     loading: dict[str, Any] = {"limit": limit, "on_bad_image": on_bad_image}
     if net.endswith(".pare"):
-        if weights is not None or any(value is not None for value in given.values()):
+        if weights is not None or said(pictures):
             raise ArgumentError("a .pare file brings its own weights and preparation", where=net)
-        result, found, engine = _file(Path(net), data, split, loading, batch_size, threads)
+        result, found, engine = _file(Path(net), data, split, loading, batch_size, threads, pictures["classes"])
     else:
-        result, found, engine = _network(net, weights, data, split, loading | given, batch_size, threads)
+        result, found, engine = _network(net, weights, data, split, loading | pictures, batch_size, threads)
     note_bad(result.bad)
     classes = _per_class(found, result.classes)
     if json:
@@ -101,7 +97,9 @@ def evaluate(
     print_facts(facts)
 
 
-def _file(path: Path, spec: str, split: str, loading: dict[str, Any], batch_size: int, threads: int) -> Any:
+def _file(
+    path: Path, spec: str, split: str, loading: dict[str, Any], batch_size: int, threads: int, names: tuple[str, ...]
+) -> Any:
     """A `.pare` file in the engine: (data, score, what it ran in)."""
     from paring import data, runtime
 
@@ -109,6 +107,10 @@ def _file(path: Path, spec: str, split: str, loading: dict[str, Any], batch_size
     if model.preparation is None:
         raise FormatError("file does not say how to prepare an image", where=path)
     samples = data.load(spec, split, preparation=model.preparation, **loading)
+    answers = model.output_shape[-1] if model.output_shape else 0
+    known = names or model.classes or (tuple(map(str, range(answers))) if data.numbered(samples.classes) else ())
+    if known and len(known) == answers and (names or len(samples.classes) < answers):
+        samples = data.aligned(samples, known, bool(names))
     check_classes(path, model, samples)
     return samples, score(model, samples, batch_size, "evaluating"), describe_engine(threads)
 
@@ -117,17 +119,17 @@ def _network(
     net: str, weights: Path | None, spec: str, split: str, loading: dict[str, Any], batch_size: int, threads: int
 ) -> Any:
     """A network in torch: (data, score, what it ran in)."""
-    from paring import data, networks
-    from paring.cli.inputs._networks import preparing
+    from paring import networks
+    from paring.cli.inputs._networks import opened
 
-    named = networks.find(net, weights)
+    names, strict = loading.pop("classes"), loading.pop("strict")
+    named = networks.find(net, weights, strict)
     if named.weights is None and not named.own_weights:
         note("The network has fresh weights and guesses; give a checkpoint, or --weights FILE.")
-    samples = data.load(spec, split, **preparing(named, loading))
     import torch
 
     torch.set_num_threads(threads)
-    module = networks.build(named, samples)
+    samples, module = opened(named, spec, split, loading, names)
     where = f"torch {torch.__version__}, float32, {threads_text(threads)}"
     return samples, score(in_torch(module), samples, batch_size, "evaluating"), where
 

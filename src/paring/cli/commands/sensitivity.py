@@ -9,20 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from paring.cli._invocation import as_typed
-from paring.cli.inputs._networks import check_writable, preparing
+from paring.cli.inputs._networks import check_writable, opened
 from paring.cli.options._common import (
     NET_HELP,
     Data,
     Json,
-    Mean,
     OnBadImage,
-    Size,
-    Std,
     Threads,
     Weights,
     checked_threads,
-    numbers,
 )
+from paring.cli.options._pictures import picture_options
 from paring.cli.render._output import (
     count,
     log,
@@ -53,6 +50,7 @@ def _listed(words: list[str] | None) -> list[str] | None:
     return words
 
 
+@picture_options
 def sensitivity(
     net: Annotated[str, typer.Argument(metavar="NET", help=NET_HELP)],
     data: Data,
@@ -92,9 +90,7 @@ def sensitivity(
         int, typer.Option("--batch-size", "-b", metavar="N", help="How many images to compute at once.")
     ] = 128,
     threads: Threads = None,
-    size: Size = None,
-    mean: Mean = None,
-    std: Std = None,
+    pictures: dict[str, Any] | None = None,
     on_bad_image: OnBadImage = "stop",
     json: Json = False,
 ) -> None:
@@ -108,7 +104,6 @@ def sensitivity(
     Example: [bold]paring sensitivity resnet20 -w resnet20.safetensors --data 'parquet:cifar10/*.parquet' -m
     prune=50%,20% -m quantize --layer 'layer1.*' --out sens.json[/bold]
     """
-    from paring import data as sets
     from paring import networks
 
     check_writable(out, ".json", "--out")
@@ -119,8 +114,9 @@ def sensitivity(
             )
         check_writable(plot, plot.suffix, "--plot")
     threads = checked_threads(threads)
-    given = {"size": size, "mean": numbers(mean, "--mean"), "std": numbers(std, "--std")}
-    named = networks.find(net, weights)
+    given = dict(pictures or {})
+    names, strict = given.pop("classes"), given.pop("strict")
+    named = networks.find(net, weights, strict)
     if named.weights is None and not named.own_weights:
         raise ArgumentError("network has no trained weights", found=net, fix="Give a checkpoint, or --weights FILE")
     loading: dict[str, Any] = {"limit": limit, "on_bad_image": on_bad_image}
@@ -128,7 +124,7 @@ def sensitivity(
     from paring import sensitivity as analysis
 
     asked = analysis.read_methods(method or [])
-    samples = sets.load(data, split, **preparing(named, loading | given))
+    samples, module = opened(named, data, split, loading | given, names)
     note_bad(samples.bad)
     import torch
 
@@ -137,7 +133,7 @@ def sensitivity(
 
     torch.set_num_threads(threads)
     found = analysis.sensitivity(
-        networks.build(named, samples),
+        module,
         tensor(samples),
         samples.labels,
         methods=asked,

@@ -16,17 +16,14 @@ from paring.cli.options._common import (
     Data,
     Json,
     Limit,
-    Mean,
     OnBadImage,
     Seed,
-    Size,
-    Std,
     Threads,
     Val,
     Weights,
     checked_threads,
-    numbers,
 )
+from paring.cli.options._pictures import picture_options
 from paring.cli.options._training import (
     Device,
     Every,
@@ -52,6 +49,7 @@ if TYPE_CHECKING:
     from paring.training.loop import Outcome
 
 
+@picture_options
 @training_options
 def train(
     net: Annotated[str, typer.Argument(metavar="NET", help=NET_HELP)],
@@ -73,9 +71,7 @@ def train(
     log: LogEvery = 50,
     tracker: TrackerName = "",
     seed: Seed = 0,
-    size: Size = None,
-    mean: Mean = None,
-    std: Std = None,
+    pictures: dict[str, Any] | None = None,
     limit: Limit = None,
     on_bad_image: OnBadImage = "stop",
     threads: Threads = None,
@@ -99,13 +95,7 @@ def train(
     folder = run or out.with_suffix(".train")
     settings = chosen(preset, given or {}, seed)
     world = training.join(device, tracker=tracker, folder=folder)
-    asked = {
-        "size": size,
-        "mean": numbers(mean, "--mean"),
-        "std": numbers(std, "--std"),
-        "limit": limit,
-        "on_bad_image": on_bad_image,
-    }
+    asked = {**(pictures or {}), "limit": limit, "on_bad_image": on_bad_image}
     from paring.cli.inputs._workshop import open_workshop
 
     shop = open_workshop(net, weights, data, val, asked, seed, threads_here(threads), checked_workers(workers))
@@ -157,11 +147,13 @@ def identity(shop: Workshop) -> dict[str, Any]:
     """What the result depends on beside the settings; where fresh weights came from, their checkpoint's bytes."""
     import hashlib
 
+    from paring import networks
+
     weights = shop.named.weights
     return {
         "net": shop.named.net,
         "data": shop.train.digest,
-        "weights": hashlib.sha256(weights.read_bytes()).hexdigest() if weights else "",
+        "weights": hashlib.sha256(networks.file_of(weights).read_bytes()).hexdigest() if weights else "",
     }
 
 

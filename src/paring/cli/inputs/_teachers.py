@@ -86,7 +86,7 @@ def _opened(word: str, data: Dataset, own: Preparation | None) -> tuple[nn.Modul
     from paring import networks
 
     head, _, tail = word.rpartition(":")
-    weights = Path(tail) if head and tail.endswith(networks.SUFFIXES) else None
+    weights = Path(tail) if head and networks.is_checkpoint(tail) else None
     named = networks.find(head if weights else word, weights)
     if named.weights is None and not named.own_weights:
         raise ArgumentError(

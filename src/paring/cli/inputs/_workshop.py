@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from paring.cli.inputs._networks import preparing
+from paring.cli.inputs._networks import note_channels, note_measured, preparing
 from paring.cli.render._output import note_bad, rank
 from paring.errors import ArgumentError
 from paring.image import Preparation
@@ -57,7 +57,7 @@ def open_workshop(
         weights: the user's checkpoint.
         spec: training data; its test split is the test set unless ``val`` is given.
         val: another data set to test on, its test split.
-        asked: size, mean, std, limit and on_bad_image, for the loader.
+        asked: size, mean, std, white, limit and on_bad_image, for the loader; classes and strict.
         seed: of fresh weights.
         threads: for torch.
         workers: find both sets without decoding them, to be decoded in so many processes; None: hold them in memory.
@@ -67,27 +67,60 @@ def open_workshop(
     """
     from paring import networks
 
-    named = networks.find(net, weights)
+    names, strict = asked.pop("classes", ()), asked.pop("strict", True)
+    named = networks.find(net, weights, strict)
     wanted = preparing(named, dict(asked))
     bad = asked.get("on_bad_image", "stop")
-    train = _training_set(spec, wanted, workers, bad)
-    test = _test_set(val or spec, train.preparation, asked, workers, bad)
-    if test.classes != train.classes:
-        from paring.errors import DataError
-
-        raise DataError(
-            "training and test data have different classes",
-            where=val or spec,
-            found=f"{len(test.classes)} classes ({', '.join(test.classes[:5])}, ...)",
-            expected=f"{len(train.classes)} classes ({', '.join(train.classes[:5])}, ...)",
-        )
     import torch
 
+    torch.set_num_threads(threads)
+
+    def load(**more: Any) -> tuple[Images, Images]:
+        train = _training_set(spec, {**wanted, **more}, workers, bad)
+        test = _test_set(val or spec, train.preparation, asked, workers, bad, val not in (None, spec))
+        return _named_alike(train, test, names or named.classes, bool(names))
+
+    def built(images: Images) -> tuple[nn.Module, tuple[str, ...]]:
+        torch.manual_seed(seed)
+        return networks.fitted(named, images.first)
+
+    train, test = load()
+    try:
+        module, classes = built(train)
+    except networks.ChannelsError as error:
+        note_channels(error)
+        train, test = load(channels=error.channels)
+        module, classes = built(train)
+    train, test = renamed(train, classes), renamed(test, classes)
+    if named.weights is not None:
+        note_measured(named, asked, train.preparation)
     if not rank():
         note_bad((*train.first.bad, *test.first.bad))
-    torch.set_num_threads(threads)
-    torch.manual_seed(seed)
-    return Workshop(named, networks.build(named, train.first), train, test)
+    return Workshop(named, module, train, test)
+
+
+def _named_alike(train: Images, test: Images, names: tuple[str, ...], told: bool) -> tuple[Images, Images]:
+    """Both sets with labels of one meaning: the network's names, else those of the set that has more of them."""
+    from paring import data
+
+    if not names and test.classes != train.classes:
+        names = max(train.classes, test.classes, key=len)
+        if not (data.numbered(train.classes) and data.numbered(test.classes)) and names is test.classes:
+            names = train.classes
+    return renamed(train, names or train.classes, told), renamed(test, names or train.classes, told)
+
+
+def renamed(images: Images, names: tuple[str, ...], told: bool = False) -> Images:
+    """The same set with indices into ``names`` for labels (:func:`paring.data.aligned`)."""
+    from paring import data
+    from paring.training.input import Images
+
+    if images.classes == names:
+        return images
+    if images.listing is None:
+        return Images(data.aligned(images.first, names, told))
+    whole = data.aligned(images.listing, names, told)
+    return Images(whole, images.preparation, workers=images.workers, on_bad_image=images.on_bad_image)
 
 
 def _training_set(spec: str, wanted: dict[str, Any], workers: int | None, bad: str) -> Images:
@@ -104,12 +137,24 @@ def _training_set(spec: str, wanted: dict[str, Any], workers: int | None, bad: s
     return Images(found, preparation, workers=workers, on_bad_image=bad)
 
 
-def _test_set(spec: str, preparation: Preparation, asked: dict[str, Any], workers: int | None, bad: str) -> Images:
-    """Likewise; plain pixels, in memory anyway, are loaded."""
+def _test_set(
+    spec: str, preparation: Preparation, asked: dict[str, Any], workers: int | None, bad: str, own: bool
+) -> Images:
+    """Likewise; plain pixels, in memory anyway, are loaded.
+
+    Args:
+        spec: the set.
+        preparation: the training set's.
+        asked: as for :func:`open_workshop`.
+        workers: likewise.
+        bad: what to do about damaged images.
+        own: the user named a set to test on: where it has no test part, all of it is one.
+    """
     from paring import data
     from paring.training.input import Images
 
-    if workers is not None and not (found := data.listing(spec, "test", limit=asked.get("limit"))).plain:
+    split = data.test_part(spec) if own else "test"
+    if workers is not None and not (found := data.listing(spec, split, limit=asked.get("limit"))).plain:
         return Images(found, preparation, workers=workers, on_bad_image=bad)
     loading = {key: asked[key] for key in ("limit", "on_bad_image") if key in asked}
-    return Images(data.load(spec, "test", preparation=preparation, **loading))
+    return Images(data.load(spec, split, preparation=preparation, **loading))

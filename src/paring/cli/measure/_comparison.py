@@ -30,6 +30,8 @@ TOLERANCE = 1e-3
 JUMPS = ("sign", "quantize")
 #: Share of images, one at least, on which such a network may then name another class.
 LEEWAY = 0.01
+#: Name of a split of pictures without labels: those that the float network gives them stand for labels.
+AGREEMENT = "held out, named by the float network"
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,8 @@ class Comparison:
                 f"{100 * (self.error - self.error_before):+.2f} points",
             ),
         ]
+        if self.data.endswith(AGREEMENT):
+            rows[-1] = ("same class as the float network", "", percent(1 - self.error), "")
         if self.before and self.after:
             ratio = self.before.median / self.after.median
             rows.append(

@@ -21,6 +21,7 @@ def _stop_or_skip(word: str) -> str:
 DATA_KINDS = "mnist5k, mnist:FOLDER, imagefolder:FOLDER, parquet:GLOB or hub:NAME"
 
 Data = Annotated[str, typer.Option("--data", "-d", metavar="SPEC", help=f"Data set: {DATA_KINDS}.")]
+DataIfAny = Annotated[str | None, typer.Option("--data", "-d", metavar="SPEC", help=f"Data set: {DATA_KINDS}.")]
 Threads = Annotated[
     int | None, typer.Option("--threads", "-t", metavar="N", help="Processor threads. [dim]Default: all cores.[/dim]")
 ]
@@ -29,28 +30,6 @@ Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Seed of everythi
 Limit = Annotated[
     int | None,
     typer.Option("--limit", metavar="N", help="Use only N images of each split, evenly spaced."),
-]
-Size = Annotated[
-    int | None,
-    typer.Option(
-        "--size", metavar="PIXELS", help="Scale images to this height and width. [dim]Default: the network's.[/dim]"
-    ),
-]
-Mean = Annotated[
-    str | None,
-    typer.Option(
-        "--mean",
-        metavar="R,G,B",
-        help="Mean of each channel, in 0..1. [dim]Default: measured on the training set.[/dim]",
-    ),
-]
-Std = Annotated[
-    str | None,
-    typer.Option(
-        "--std",
-        metavar="R,G,B",
-        help="Deviation of each channel, in 0..1. [dim]Default: measured on the training set.[/dim]",
-    ),
 ]
 OnBadImage = Annotated[
     str,
@@ -68,7 +47,12 @@ Val = Annotated[
 ]
 Weights = Annotated[
     Path | None,
-    typer.Option("--weights", "-w", metavar="FILE", help="Checkpoint of NET: .safetensors, or .pt with plain tensors."),
+    typer.Option(
+        "--weights",
+        "-w",
+        metavar="FILE",
+        help="Checkpoint of NET: .safetensors, or .pt with plain tensors; FILE#PART for one part of it (#model_ema).",
+    ),
 ]
 
 NET_HELP = (

@@ -81,12 +81,13 @@ Epochs = Annotated[
     typer.Option("--epochs", "-e", metavar="N", rich_help_panel=_PANEL, help="Epochs of each tuning; 0: no tuning."),
 ]
 Calibrate = Annotated[
-    int | None,
+    str | None,
     typer.Option(
         "--calibrate",
-        metavar="N",
+        metavar="N|FOLDER|SPEC",
         rich_help_panel=_PANEL,
-        help="How many training images int8, q-cnn and slim look at.",
+        help="How many training images int8, q-cnn and slim look at. Or, for int8 without --data: a folder of pictures "
+        "without labels.",
     ),
 ]
 Augment = Annotated[
@@ -179,6 +180,8 @@ def options_of(name: str, given: dict[str, Any]) -> dict[str, Any]:
             found |= _named(recipe, value)
         elif option not in recipe.options:
             raise _foreign(recipe, option)
+        elif option == "calibrate":
+            found[option] = recipe.option(option).read(value)
         elif option in ("keep", "centroids"):
             found[option] = amounts(option, value)
         else:

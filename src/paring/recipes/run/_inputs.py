@@ -114,10 +114,10 @@ def _part(data: Images, rows: slice) -> Images:
 
 def _built(network: Network, classes: int, seed: int, arguments: dict[str, Any]) -> nn.Module:
     if isinstance(network, nn.Module):
-        return copy.deepcopy(network).to("cpu").eval()
+        return copy.deepcopy(network).to("cpu").float().eval()
     torch.manual_seed(seed)
     made = network() if callable(network) else _from_zoo(network, classes, seed, arguments)
-    return made.to("cpu").eval()
+    return made.to("cpu").float().eval()
 
 
 def _from_zoo(name: str, classes: int, seed: int, arguments: dict[str, Any]) -> nn.Module:
