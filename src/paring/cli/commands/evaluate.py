@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
@@ -15,16 +15,21 @@ from paring.cli.options._common import (
     Json,
     Limit,
     Mean,
+    NoLimits,
     OnBadImage,
     Size,
     Std,
     Threads,
     Weights,
     checked_threads,
+    limits,
     numbers,
 )
 from paring.cli.render._output import count, note, note_bad, percent, print_facts, print_json, print_table, threads_text
 from paring.errors import ArgumentError, FormatError
+
+if TYPE_CHECKING:
+    from paring.runtime import Limits
 
 
 def evaluate(
@@ -44,6 +49,7 @@ def evaluate(
     mean: Mean = None,
     std: Std = None,
     on_bad_image: OnBadImage = "stop",
+    no_limits: NoLimits = False,
     json: Json = False,
 ) -> None:
     """Measure the error of a network over a data set: the share of images whose class is not their label.
@@ -62,7 +68,7 @@ def evaluate(
     if net.endswith(".pare"):
         if weights is not None or any(value is not None for value in given.values()):
             raise ArgumentError("a .pare file brings its own weights and preparation", where=net)
-        result, found, engine = _file(Path(net), data, split, loading, batch_size, threads)
+        result, found, engine = _file(Path(net), data, split, loading, batch_size, threads, limits(no_limits))
     else:
         result, found, engine = _network(net, weights, data, split, loading | given, batch_size, threads)
     note_bad(result.bad)
@@ -101,11 +107,13 @@ def evaluate(
     print_facts(facts)
 
 
-def _file(path: Path, spec: str, split: str, loading: dict[str, Any], batch_size: int, threads: int) -> Any:
+def _file(
+    path: Path, spec: str, split: str, loading: dict[str, Any], batch_size: int, threads: int, most: Limits | None
+) -> Any:
     """A `.pare` file in the engine: (data, score, what it ran in)."""
     from paring import data, runtime
 
-    model = runtime.load(path, threads=threads)
+    model = runtime.load(path, threads=threads, limits=most)
     if model.preparation is None:
         raise FormatError("file does not say how to prepare an image", where=path)
     samples = data.load(spec, split, preparation=model.preparation, **loading)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from paring.cli.measure._load import cores
 from paring.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from paring.runtime import Limits
 
 
 def _stop_or_skip(word: str) -> str:
@@ -62,6 +65,10 @@ OnBadImage = Annotated[
         help="Stop at the first damaged image, or skip damaged images and count them. [dim]Default: stop.[/dim]",
     ),
 ]
+NoLimits = Annotated[
+    bool,
+    typer.Option("--no-limits", help="Run a .pare file even if it would take far more memory or time than its size."),
+]
 Val = Annotated[
     str | None,
     typer.Option("--val", metavar="SPEC", help="Test on this set. [dim]Default: the test split of --data.[/dim]"),
@@ -92,6 +99,13 @@ def numbers(text: str | None, option: str) -> tuple[float, ...] | None:
         raise ArgumentError(
             "not a list of numbers", where=option, found=repr(text), expected="like 0.5,0.5,0.5"
         ) from None
+
+
+def limits(lifted: bool) -> Limits | None:
+    """What ``--no-limits`` says, for :func:`paring.runtime.load`."""
+    from paring.runtime import Limits
+
+    return None if lifted else Limits()
 
 
 def checked_threads(threads: int | None) -> int:
