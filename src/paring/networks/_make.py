@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from paring.errors import ArgumentError, CheckpointError, ParingError
+from paring.files import check_archive
 from paring.networks._find import is_function
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ def _exported(path: Path) -> nn.Module:
     if not path.is_file():
         raise CheckpointError("exported program does not exist", where=path)
     try:
+        check_archive(path)
         module = torch.export.load(path).module()
     except Exception as error:  # a damaged archive raises anything
         found = str(error).partition("\n")[0] or type(error).__name__

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from paring.errors import ArgumentError, CheckpointError, ParingError
+from paring.files import check_archive
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -275,6 +276,7 @@ def _read_torch(path: Path) -> Any:
     import torch
 
     try:
+        check_archive(path)  # torch never compresses, but its reader would unpack what a stranger did
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises half a dozen kinds, down to bare RuntimeError
         raise CheckpointError(
