@@ -124,7 +124,8 @@ def _own(place: str, net: str, classes: int | None, given: dict[str, Any]) -> nn
     finally:
         sys.path.remove(folder)
     if not isinstance(network, nn.Module):
-        raise ArgumentError("function did not return a network", where=net, found=type(network), expected="nn.Module")
+        found = type(network).__name__
+        raise ArgumentError("function did not return a network", where=net, found=found, expected="nn.Module")
     return network
 
 

@@ -292,5 +292,7 @@ def _trouble(error: Exception) -> str:
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
     if unknown := re.search(r"GLOBAL (\S+)", text):
         return f"an object of {unknown[1]}"
+    if isinstance(error, LookupError | EOFError):
+        return "bytes that are no pickle"
     first = text.partition("\n")[0].partition(". ")[0]
     return f"{type(error).__name__}: {first}"[:200]

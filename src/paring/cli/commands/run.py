@@ -9,7 +9,7 @@ import typer
 
 from paring.cli.options._common import Json, NoLimits, Threads, checked_threads, limits
 from paring.cli.render._output import print_json, print_table
-from paring.errors import ArgumentError
+from paring.errors import ArgumentError, DataError
 
 
 def run(
@@ -30,6 +30,9 @@ def run(
 
     if top < 1:
         raise ArgumentError("invalid number of classes to show", where="--top", found=top, expected="at least 1")
+    for image in images:
+        if image.is_dir():  # a model takes all of its pictures, but there is a row of answers for one only
+            raise DataError("is a folder", where=image, expected="an image file", fix=f"Give its files: {image}/*")
     model = runtime.load(file, threads=checked_threads(threads), limits=limits(no_limits))
     results = [(image, model.classify(str(image), top)[0]) for image in images]
     if json:
