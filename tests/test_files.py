@@ -2,11 +2,12 @@
 
 import os
 import stat
+import zipfile
 
 import pytest
 
 from paring.errors import OutputError
-from paring.files import read_file, remove_leftovers, write_atomic
+from paring.files import check_archive, read_file, remove_leftovers, write_atomic
 
 needs_pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
 
@@ -93,3 +94,17 @@ def test_what_a_killed_write_left_can_be_removed(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"a.json", ".b.json.ab_12XY9.part", ".a.json.part", ".hidden"}
     remove_leftovers(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"a.json", ".a.json.part", ".hidden"}
+
+
+def test_an_archive_may_not_unpack_to_more_than_it_is(tmp_path):
+    for name, method, passes in (("stored", zipfile.ZIP_STORED, True), ("bomb", zipfile.ZIP_DEFLATED, False)):
+        path = tmp_path / name
+        with zipfile.ZipFile(path, "w", method) as archive:
+            archive.writestr("data/0", bytes(1 << 20))
+        if passes:
+            check_archive(path)
+            continue
+        with pytest.raises(ValueError, match=f"archive of {path.stat().st_size:,} bytes .* unpack to 1,048,576"):
+            check_archive(path)
+    (tmp_path / "other").write_bytes(b"no archive")
+    check_archive(tmp_path / "other")

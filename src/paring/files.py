@@ -6,6 +6,7 @@ import errno
 import os
 import stat
 import tempfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,6 +33,23 @@ def read_file(path: str | os.PathLike[str], most: int | None = None) -> bytes:
         if most is not None and status.st_size > most:
             raise OSError(errno.EFBIG, f"{status.st_size:,} bytes, at most {most:,} are read", str(path))
         return file.read()
+
+
+def check_archive(path: str | os.PathLike[str]) -> None:
+    """Refuse a zip archive whose entries say that they unpack to more bytes than it has, before one is unpacked.
+
+    For archives that are written without compression, as torch's are; a file of another kind passes.
+
+    Raises:
+        ValueError: with both numbers.
+        OSError: if it cannot be read.
+    """
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(entry.file_size for entry in archive.infolist())
+    if unpacked > (size := os.stat(path).st_size):
+        raise ValueError(f"archive of {size:,} bytes that would unpack to {unpacked:,}")
 
 
 def write_atomic(

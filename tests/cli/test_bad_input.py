@@ -171,7 +171,11 @@ def test_a_pickled_module_is_told_apart_in_plain_words(paring, tiny, idx_folder,
     torch.save(torch.nn.Linear(2, 2), tmp_path / "whole.pt")
     (tmp_path / "text.pt").write_text("hello")
     (tmp_path / "plain.pt").write_bytes(pickle.dumps({"weight": 1}, protocol=4))  # torch also warns of the protocol
-    names = (("whole", "found an object of torch.nn.modules.linear.Linear."), ("text", "Error: "), ("plain", "Error: "))
+    names = (
+        ("whole", "found an object of torch.nn.modules.linear.Linear."),
+        ("text", "bytes that are no pickle"),
+        ("plain", "Error: "),
+    )
     for name, found in names:
         words = ["eval", f"{tiny}:tiny", "-w", tmp_path / f"{name}.pt", "--data", f"mnist:{idx_folder}"]
         code, _, err = paring(*words)

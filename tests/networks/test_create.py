@@ -1,6 +1,7 @@
 """Networks by every kind of name."""
 
 import importlib.util
+import zipfile
 
 import pytest
 
@@ -148,6 +149,16 @@ def test_an_exported_program(own, tmp_path):
     (tmp_path / "bad.pt2").write_bytes(b"no program")
     with pytest.raises(CheckpointError, match=r"not a program of torch\.export"):
         networks.create(tmp_path / "bad.pt2")
+
+
+def test_an_exported_program_that_unpacks_to_more_than_it_is(tmp_path):
+    path = tmp_path / "bomb.pt2"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data/weights/0", bytes(1 << 20))
+    with pytest.raises(
+        CheckpointError, match=r"not a program of torch\.export; found archive of .* unpack to 1,048,576"
+    ):
+        networks.create(str(path))
 
 
 def test_a_pare_file(own, tmp_path):

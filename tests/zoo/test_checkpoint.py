@@ -365,3 +365,18 @@ def test_no_object_of_a_checkpoint_is_made_even_beside_good_weights(tmp_path, mo
     with contextlib.suppress(CheckpointError):  # as torch has it: it refuses some names whatever they stand for
         zoo.load_weights(model, path)
     assert not (tmp_path / "made").exists()
+
+
+def test_an_archive_that_unpacks_to_more_than_it_is(tmp_path, model, state):
+    """A zip bomb: torch stores, it never compresses, so a compressed archive is none of its own."""
+    whole, path = tmp_path / "whole.pt", tmp_path / "bomb.pt"
+    state = {key: torch.zeros_like(tensor) for key, tensor in state.items()}
+    torch.save(state, whole)
+    zoo.load_weights(model, whole)
+    with zipfile.ZipFile(whole) as source, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as target:
+        for entry in source.infolist():
+            target.writestr(entry.filename, source.read(entry))
+    assert path.stat().st_size < whole.stat().st_size / 2
+    found = f"found .*archive of {path.stat().st_size:,} bytes that would unpack to "
+    with pytest.raises(CheckpointError, match=found):
+        zoo.load_weights(model, path)

@@ -86,6 +86,7 @@ def execute(arguments: list[str]) -> int:
         remember(words)
         command = typer.main.get_command(app)
         _check_alone(words)
+        _check_empty(words)
         with warnings.catch_warnings():
             warnings.showwarning = _warned
             with command.make_context("paring", list(words)) as context:  # not app(): it has its own way with errors
@@ -145,6 +146,15 @@ def _check_alone(words: list[str]) -> None:
             found=f"{size} processes (WORLD_SIZE)",
             fix="Start it without torchrun or accelerate launch",
         )
+
+
+def _check_empty(words: list[str]) -> None:
+    """An empty word is what a shell makes of a variable that is not set; it would be taken for "not given"."""
+    for before, word in zip(["paring", *words], words, strict=False):
+        option = word.partition("=")[0] if word.startswith("--") and word.endswith("=") else before
+        if not word or option is not before:
+            fix = "Give it a value or leave it out; a shell variable that is not set gives an empty one"
+            raise ArgumentError("empty word", where=f"after {option}" if not word else option, fix=fix)
 
 
 def _failed(message: str, code: int, debug: bool, everywhere: bool = False) -> int:

@@ -22,6 +22,12 @@ from paring.training.input import Batch
 from paring.training.optim import Loss
 
 
+def check_weight(weight: float) -> None:
+    """Raises ArgumentError on a weight of the hints that is not positive, whether there are hints or not."""
+    if not 0 < weight < float("inf"):
+        raise ArgumentError("invalid weight of the hints", found=weight, expected="a positive number")
+
+
 class Hints(nn.Module):
     """A loss with hints: ``loss + weight * sum over pairs of mean((u - r(v))^2) / 2``.
 
@@ -57,8 +63,7 @@ class Hints(nn.Module):
         named: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        if not 0 < weight < float("inf"):
-            raise ArgumentError("invalid weight of the hints", found=weight, expected="a positive number")
+        check_weight(weight)
         if not layers:
             raise ArgumentError("no layer is given a hint", expected="student.layer=teacher.layer")
         if student is teacher:

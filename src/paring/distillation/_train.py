@@ -17,7 +17,7 @@ from torch import nn
 
 from paring.data import Dataset
 from paring.distillation._cache import cached_logits, teacher_identity
-from paring.distillation._hints import Hints
+from paring.distillation._hints import Hints, check_weight
 from paring.distillation._loss import distillation
 from paring.distillation._teachers import Renormalized
 from paring.errors import ArgumentError
@@ -85,6 +85,7 @@ def distill(
         raise ArgumentError("hints come from one teacher", found=f"{len(teachers)} teachers")
     distillation(teachers, temperature, 1 - hard_weight, settings.smoothing, average=average)  # refused before work
     _check_answers(student, teachers, data)
+    check_weight(hint_weight)
     known: Any = list(teachers)
     world = world or join(folder=Path(folder))
     if cache is not None:

@@ -177,6 +177,8 @@ def _inferred(
     for name, shape in inputs.items():
         if not shape or len(shape) > 3 or any(axis < 1 for axis in shape):
             raise GraphError("input has an impossible shape", where=name, found=shape, expected="1 to 3 axes >= 1")
+        if prod(shape) > MAX_VALUE_ELEMENTS:
+            raise GraphError("value is too large", where=name, found=shape)
         shapes[name] = tuple(int(axis) for axis in shape)
     used: set[str] = set()
     completed = []

@@ -70,7 +70,7 @@ def _called(net: Any, weights: Any, arguments: Mapping[str, Any]) -> nn.Module:
     else:
         raise ArgumentError("not a network", found=type(net).__name__, expected="a name, a file or a function")
     if not isinstance(module, nn.Module):
-        raise ArgumentError("function did not return a network", found=type(module), expected="nn.Module")
+        raise ArgumentError("function did not return a network", found=type(module).__name__, expected="nn.Module")
     _load(module, weights)
     return module.eval()
 

@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from paring.errors import ArgumentError, CheckpointError, ParingError
+from paring.files import check_archive
 from paring.networks._find import is_function
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ def _exported(path: Path) -> nn.Module:
     if not path.is_file():
         raise CheckpointError("exported program does not exist", where=path)
     try:
+        check_archive(path)
         module = torch.export.load(path).module()
     except Exception as error:  # a damaged archive raises anything
         found = str(error).partition("\n")[0] or type(error).__name__
@@ -124,7 +126,8 @@ def _own(place: str, net: str, classes: int | None, given: dict[str, Any]) -> nn
     except Exception as error:
         raise ArgumentError(f"your code raised {type(error).__name__}", where=net, found=error) from error
     if not isinstance(network, nn.Module):
-        raise ArgumentError("function did not return a network", where=net, found=type(network), expected="nn.Module")
+        found = type(network).__name__
+        raise ArgumentError("function did not return a network", where=net, found=found, expected="nn.Module")
     return network
 
 

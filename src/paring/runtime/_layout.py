@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 from math import inf, prod
 
 from paring.errors import GraphError
@@ -30,7 +32,8 @@ class Buffer:
     offset: int = 0
     #: Whether the elements are codes of a byte each, not floats.
     codes: bool = False
-    names: list[str] = field(default_factory=list)
+    #: The last step that reads a value in it, infinity for an output.
+    read: float = -1
 
     @property
     def size(self) -> int:
@@ -137,7 +140,7 @@ class _Planner:
 
     def _place(self, name: str, spot: TensorView) -> None:
         self.spots[name] = spot
-        spot.buffer.names.append(name)
+        spot.buffer.read = max(spot.buffer.read, self.last_read.get(name, -1))
 
     def _touch(self, names: tuple[str, ...], step: int) -> None:
         for name in names:
@@ -146,6 +149,7 @@ class _Planner:
     def _nests(self) -> dict[str, tuple[str, int]]:
         """Value to the concatenation whose buffer it is made in, and its first channel there."""
         made = {job.name: job for job in self.jobs}
+        flattened = {name for job in self.jobs if job.node.op == "flatten" for name in job.inputs}
         nests: dict[str, tuple[str, int]] = {}
         for job in self.jobs:
             if job.node.op != "concat":
@@ -154,8 +158,7 @@ class _Planner:
             for name in job.inputs:
                 # Views and concatenations have a place already; a second place needs a copy.
                 movable = name in made and made[name].node.op not in ("concat", "flatten", "slice_channels")
-                flattened = any(reader.node.op == "flatten" for reader in self.readers[name])
-                if movable and not flattened and name not in nests and name not in self.graph.outputs:
+                if movable and name not in flattened and name not in nests and name not in self.graph.outputs:
                     nests[name] = (job.name, at)
                 at += self.shapes[name][-1]
         return nests
@@ -199,8 +202,7 @@ class _Planner:
             return None
         source = self.spots[job.inputs[0]]
         # Everything that lies in the buffer must have been read for the last time.
-        dead = all(self.last_read.get(name, -1) <= step for name in source.buffer.names)
-        if source.buffer.place != "arena" or not source.whole or not dead:
+        if source.buffer.place != "arena" or not source.whole or source.buffer.read > step:
             return None
         if any(self.spots[name].buffer is source.buffer for name in job.inputs[1:]):
             return None
@@ -219,24 +221,52 @@ class _Planner:
         return copies
 
     def _assign(self) -> int:
-        """Offsets for the arena's buffers: largest first, each at the lowest place that is free during its life."""
+        """Offsets for the arena's buffers; floats of the arena, never more than all of them side by side."""
         waiting = [buffer for buffer in self.buffers if buffer.place == "arena"]
-        by_size = len(waiting) <= _MAX_BY_SIZE
-        waiting.sort(key=lambda b: -b.size if by_size else b.first)
-        placed: list[Buffer] = []
-        arena = 0
-        for buffer in waiting:
-            if not by_size:  # in the order of time, what is over can be forgotten
-                placed = [b for b in placed if b.last >= buffer.first]
-            rivals = [b for b in placed if b.first <= buffer.last and buffer.first <= b.last]
-            offset = 0
-            for rival in sorted(rivals, key=lambda b: b.offset):
-                if offset + buffer.size <= rival.offset:
-                    break
-                offset = max(offset, -(-(rival.offset + rival.size) // 16) * 16)
-            buffer.offset = offset
-            placed.append(buffer)
-            arena = max(arena, offset + buffer.size)
+        arena = _assign_by_size(waiting) if len(waiting) <= _MAX_BY_SIZE else _assign_by_time(waiting)
         if arena > MAX_ARENA:
             raise GraphError("network needs too much memory", found=f"{arena * 4} bytes per image")
-        return -(-arena // 16) * 16
+        return _rounded(arena)
+
+
+def _assign_by_size(buffers: list[Buffer]) -> int:
+    """Largest first, each at the lowest place that is free during its life."""
+    placed: list[Buffer] = []
+    arena = 0
+    for buffer in sorted(buffers, key=lambda b: -b.size):
+        rivals = [b for b in placed if b.first <= buffer.last and buffer.first <= b.last]
+        offset = 0
+        for rival in sorted(rivals, key=lambda b: b.offset):
+            if offset + buffer.size <= rival.offset:
+                break
+            offset = max(offset, _rounded(rival.offset + rival.size))
+        buffer.offset = offset
+        placed.append(buffer)
+        arena = max(arena, offset + buffer.size)
+    return arena
+
+
+def _assign_by_time(buffers: list[Buffer]) -> int:
+    """In the order in which they are made, each in the smallest gap that holds it: packs worse, but takes the time of a
+    sort."""
+    alive: list[tuple[int, int, int]] = []  # last step, floats and offset, the first to die in front
+    gaps: list[tuple[int, int]] = []  # floats and offset, the smallest in front
+    arena = 0
+    for buffer in sorted(buffers, key=lambda b: b.first):
+        while alive and alive[0][0] < buffer.first:
+            _, size, offset = heappop(alive)
+            insort(gaps, (size, offset))
+        wanted = _rounded(buffer.size)
+        found = bisect_left(gaps, (wanted, 0))
+        if found < len(gaps):
+            size, buffer.offset = gaps.pop(found)
+            if size > wanted:
+                insort(gaps, (size - wanted, buffer.offset + wanted))
+        else:
+            buffer.offset, arena = arena, arena + wanted
+        heappush(alive, (buffer.last, wanted, buffer.offset))
+    return arena
+
+
+def _rounded(floats: int) -> int:
+    return -(-floats // 16) * 16

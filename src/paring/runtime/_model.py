@@ -21,6 +21,7 @@ from paring.image._prepare import picture, pixels
 from paring.runtime import reference
 from paring.runtime._engine import StepTime, engine_for
 from paring.runtime._evaluate import evaluate
+from paring.runtime._limits import DEFAULT_LIMITS, Limits
 from paring.runtime._onnx import write_onnx
 
 
@@ -306,16 +307,21 @@ class Model:
         return last is not None and last.op == "softmax"
 
 
-def load(path: str | Path, threads: int = 1, engine: str = "native") -> Model:
+def load(path: str | Path, threads: int = 1, engine: str = "native", limits: Limits | None = DEFAULT_LIMITS) -> Model:
     """Open a `.pare` file as something callable on arrays and images; needs neither torch nor any Python class.
 
     Args:
         path: the file.
         threads: threads of the native engine.
         engine: ``native`` or ``reference``.
+        limits: how much an image may cost; the default keeps a small file of a stranger from taking much memory or
+            time. None for any cost.
 
     Raises:
-        FormatError: if the file is refused.
+        FormatError: if the file is refused, or running it would cost more than ``limits``.
         GraphError: if its network is not well formed.
     """
-    return Model(read(path), threads, engine)
+    contents = read(path)
+    if limits is not None:
+        limits.check(contents, os.stat(path).st_size, path)
+    return Model(contents, threads, engine)

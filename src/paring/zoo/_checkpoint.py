@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from paring.errors import ArgumentError, CheckpointError, ParingError
+from paring.files import check_archive
 from paring.zoo._nests import Part, StandIn, folded, parts, split
 
 if TYPE_CHECKING:
@@ -293,6 +294,7 @@ def _read_torch(path: Path) -> Any:
     import torch
 
     try:
+        check_archive(path)  # torch never compresses, but its reader would unpack what a stranger did
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pickles not torch's own, before it refuses them: the error says it
             return torch.load(path, map_location="cpu", weights_only=True)
@@ -329,5 +331,7 @@ def _trouble(error: Exception) -> str:
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
     if unknown := re.search(r"GLOBAL (\S+)", text):
         return f"an object of {unknown[1]}"
+    if isinstance(error, LookupError | EOFError):
+        return "bytes that are no pickle"
     first = text.partition("\n")[0].partition(". ")[0]
     return f"{type(error).__name__}: {first}"[:200]

@@ -16,6 +16,8 @@ from paring.errors import ArgumentError, GraphError
 
 #: Rows up to which a table is set by rich.
 _LONG = 300
+#: No side, width multiplier or number of channels is larger; far larger ones overflow torch's shapes.
+_LARGEST = 16384
 
 if TYPE_CHECKING:
     from paring.graph import Cost, Row
@@ -129,8 +131,8 @@ def _cost_of(net: str, width: float | None, resolution: float | None, channels: 
     if net.endswith(".pare"):
         return _of_file(net, width, resolution, channels)
     for option, number in (("--width", width), ("--channels", channels)):
-        if number is not None and number <= 0:
-            raise ArgumentError("is not positive", where=option, found=number)
+        if number is not None and not 0 < number <= _LARGEST:
+            raise ArgumentError("invalid number", where=option, found=number, expected=f"above 0, at most {_LARGEST}")
     from paring.capture import outline, tally, without_initialization
     from paring.graph import cost as cost_of
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
@@ -14,14 +14,19 @@ from paring.cli.options._common import (
     Data,
     Json,
     Limit,
+    NoLimits,
     OnBadImage,
     Threads,
     Weights,
     checked_threads,
+    limits,
 )
 from paring.cli.options._pictures import picture_options, said
 from paring.cli.render._output import count, note, note_bad, percent, print_facts, print_json, print_table, threads_text
 from paring.errors import ArgumentError, FormatError
+
+if TYPE_CHECKING:
+    from paring.runtime import Limits
 
 
 @picture_options
@@ -40,6 +45,7 @@ def evaluate(
     limit: Limit = None,
     pictures: dict[str, Any] | None = None,
     on_bad_image: OnBadImage = "stop",
+    no_limits: NoLimits = False,
     json: Json = False,
 ) -> None:
     """Measure the error of a network over a data set: the share of images whose class is not their label.
@@ -58,7 +64,8 @@ def evaluate(
     if net.endswith(".pare"):
         if weights is not None or said(pictures):
             raise ArgumentError("a .pare file brings its own weights and preparation", where=net)
-        result, found, engine = _file(Path(net), data, split, loading, batch_size, threads, pictures["classes"])
+        most = limits(no_limits)
+        result, found, engine = _file(Path(net), data, split, loading, batch_size, threads, pictures["classes"], most)
     else:
         result, found, engine = _network(net, weights, data, split, loading | pictures, batch_size, threads)
     note_bad(result.bad)
@@ -98,12 +105,19 @@ def evaluate(
 
 
 def _file(
-    path: Path, spec: str, split: str, loading: dict[str, Any], batch_size: int, threads: int, names: tuple[str, ...]
+    path: Path,
+    spec: str,
+    split: str,
+    loading: dict[str, Any],
+    batch_size: int,
+    threads: int,
+    names: tuple[str, ...],
+    most: Limits | None,
 ) -> Any:
     """A `.pare` file in the engine: (data, score, what it ran in)."""
     from paring import data, runtime
 
-    model = runtime.load(path, threads=threads)
+    model = runtime.load(path, threads=threads, limits=most)
     if model.preparation is None:
         raise FormatError("file does not say how to prepare an image", where=path)
     samples = data.load(spec, split, preparation=model.preparation, **loading)

@@ -9,7 +9,7 @@ import numpy as np
 import typer
 
 from paring.cli.inputs._networks import check_writable
-from paring.cli.options._common import Json, Limit, OnBadImage, Threads, checked_threads
+from paring.cli.options._common import Json, Limit, NoLimits, OnBadImage, Threads, checked_threads, limits
 from paring.cli.render._output import log, note, print_json
 
 
@@ -36,6 +36,7 @@ def report(
     threads: Threads = None,
     limit: Limit = None,
     on_bad_image: OnBadImage = "stop",
+    no_limits: NoLimits = False,
     json: Json = False,
 ) -> None:
     """Make the report of a .pare file, or of a training run: one self-contained HTML page.
@@ -57,7 +58,7 @@ def report(
         _say(page, json)
         return
     threads = checked_threads(threads)
-    model = runtime.load(file, threads=threads)
+    model = runtime.load(file, threads=threads, limits=limits(no_limits))
     record = Record.load(run) if run is not None else None
     accuracy, source = None, ""
     timings: list[Timing] = []

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from paring.cli.options._common import Json, Threads, checked_threads
+from paring.cli.options._common import Json, NoLimits, Threads, checked_threads, limits
 from paring.cli.render._output import print_json, print_table
-from paring.errors import ArgumentError
+from paring.errors import ArgumentError, DataError
 
 
 def run(
@@ -17,6 +17,7 @@ def run(
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files: PNG, JPEG, WebP, ...")],
     top: Annotated[int, typer.Option("--top", "-k", metavar="N", help="How many classes to show.")] = 5,
     threads: Threads = None,
+    no_limits: NoLimits = False,
     json: Json = False,
 ) -> None:
     """Classify images with a .pare file: the likeliest classes of each, with their probability.
@@ -29,7 +30,10 @@ def run(
 
     if top < 1:
         raise ArgumentError("invalid number of classes to show", where="--top", found=top, expected="at least 1")
-    model = runtime.load(file, threads=checked_threads(threads))
+    for image in images:
+        if image.is_dir():  # a model takes all of its pictures, but there is a row of answers for one only
+            raise DataError("is a folder", where=image, expected="an image file", fix=f"Give its files: {image}/*")
+    model = runtime.load(file, threads=checked_threads(threads), limits=limits(no_limits))
     results = [(image, model.classify(str(image), top)[0]) for image in images]
     if json:
         document = [

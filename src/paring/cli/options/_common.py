@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from paring.cli.measure._load import cores
 from paring.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from paring.runtime import Limits
 
 
 def _stop_or_skip(word: str) -> str:
@@ -26,7 +29,7 @@ Threads = Annotated[
     int | None, typer.Option("--threads", "-t", metavar="N", help="Processor threads. [dim]Default: all cores.[/dim]")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
-Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Seed of everything random.")]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, max=(1 << 63) - 1, help="Seed of everything random.")]
 Limit = Annotated[
     int | None,
     typer.Option("--limit", metavar="N", help="Use only N images of each split, evenly spaced."),
@@ -40,6 +43,10 @@ OnBadImage = Annotated[
         show_default=False,
         help="Stop at the first damaged image, or skip damaged images and count them. [dim]Default: stop.[/dim]",
     ),
+]
+NoLimits = Annotated[
+    bool,
+    typer.Option("--no-limits", help="Run a .pare file even if it would take far more memory or time than its size."),
 ]
 Val = Annotated[
     str | None,
@@ -76,6 +83,13 @@ def numbers(text: str | None, option: str) -> tuple[float, ...] | None:
         raise ArgumentError(
             "not a list of numbers", where=option, found=repr(text), expected="like 0.5,0.5,0.5"
         ) from None
+
+
+def limits(lifted: bool) -> Limits | None:
+    """What ``--no-limits`` says, for :func:`paring.runtime.load`."""
+    from paring.runtime import Limits
+
+    return None if lifted else Limits()
 
 
 def checked_threads(threads: int | None) -> int:
