@@ -13,6 +13,7 @@ from paring.data import is_data
 from paring.errors import ArgumentError
 from paring.graph import Graph
 from paring.image import Preparation
+from paring.layers import bare
 
 
 def graph_of(net: Any, example: Any = None, *, fold: bool = True, forms: bool = True) -> Graph:
@@ -28,6 +29,7 @@ def graph_of(net: Any, example: Any = None, *, fold: bool = True, forms: bool = 
         ArgumentError: if ``net`` is no network.
         GraphError: if it cannot be captured.
     """
+    net = unwrapped(net)
     held = getattr(net, "graph", net)
     if isinstance(held, Graph):
         return held
@@ -46,6 +48,11 @@ def graph_of(net: Any, example: Any = None, *, fold: bool = True, forms: bool = 
     return capture(net, example, fold=fold, forms=forms)
 
 
+def unwrapped(net: Any) -> Any:
+    """A module out of its wrappers; anything else as it is."""
+    return bare(net) if isinstance(net, nn.Module) else net
+
+
 def shape_of_rebuilt(net: Rebuilt) -> Any:
     """``(C, H, W)`` or ``(F,)`` of a rebuilt network's input, of several a list."""
     shapes = [(shape[-1], *shape[:-1]) for shape in net._inputs.values()]
@@ -54,19 +61,20 @@ def shape_of_rebuilt(net: Rebuilt) -> Any:
 
 def preparation_of(net: Any) -> Preparation | None:
     """How the network wants its pictures, where it says so itself."""
-    known = getattr(net, "preparation", None)
+    known = getattr(unwrapped(net), "preparation", None)
     return known if isinstance(known, Preparation) else None
 
 
 def classes_of(net: Any) -> tuple[str, ...]:
     """Names of its classes, where it has them."""
-    known = getattr(net, "classes", ())
+    known = getattr(unwrapped(net), "classes", ())
     named = isinstance(known, tuple | list) and all(isinstance(name, str) for name in known)
     return tuple(known) if named else ()
 
 
 def shape_of(net: Any) -> tuple[int, int, int] | None:
     """``(H, W, C)`` of its input, where it is known."""
+    net = unwrapped(net)
     own = preparation_of(net)
     if own is not None:
         return own.shape

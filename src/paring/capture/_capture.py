@@ -26,6 +26,7 @@ from paring.capture._program import BATCH, Program, Ref, references
 from paring.capture._rebuild import Rebuilt
 from paring.errors import ArgumentError
 from paring.graph import Graph, fold_scale_shift, simplify
+from paring.layers import bare
 
 
 def capture(module: nn.Module, example: Any, *, fold: bool = True, forms: bool = True) -> Graph:
@@ -78,16 +79,6 @@ def unused(module: nn.Module, example: Any) -> list[str]:
     known = set(program.names.values())
     absent = [name for name, _ in module.named_parameters() if name not in known]
     return unread(program) + [name for name in absent if not _parametrized(name)]
-
-
-def bare(module: nn.Module) -> nn.Module:
-    """The network inside ``torch.compile`` and the parallel wrappers, whose paths have no prefix."""
-    while isinstance(inner := getattr(module, "_orig_mod", None), nn.Module) or (
-        type(module).__name__ in ("DataParallel", "DistributedDataParallel", "FullyShardedDataParallel")
-        and isinstance(inner := getattr(module, "module", None), nn.Module)
-    ):
-        module = inner
-    return module
 
 
 def trace(module: nn.Module, example: Any) -> Program:

@@ -21,7 +21,7 @@ from torch.nn.modules import module as hooks
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from paring.capture._capture import as_plain, bare, examples_for
+from paring.capture._capture import as_plain, examples_for
 from paring.capture._export import place_of
 from paring.capture._lower import RULES, SAME_SHAPE, Lowering
 from paring.capture._patterns import recognized
@@ -29,6 +29,7 @@ from paring.capture._program import Call, Place, Program, Ref, base_name, replac
 from paring.errors import GraphError
 from paring.forms import Dense, Form, Stream, StreamSpec
 from paring.graph import Graph, simplify
+from paring.layers import bare
 
 _TORCH = str(Path(torch.__file__).parent)
 _HERE = str(Path(__file__).parent)

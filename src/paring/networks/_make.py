@@ -107,6 +107,8 @@ def _own(place: str, net: str, classes: int | None, given: dict[str, Any]) -> nn
     """Call the user's function; it gets the number of classes if it takes ``num_classes``."""
     from torch import nn
 
+    from paring.layers import bare
+
     path, _, name = place.rpartition(":")
     folder = str(Path(path).expanduser().resolve().parent) if path.endswith(".py") else "."
     sys.path.insert(0, folder)
@@ -123,7 +125,7 @@ def _own(place: str, net: str, classes: int | None, given: dict[str, Any]) -> nn
         sys.path.remove(folder)
     if not isinstance(network, nn.Module):
         raise ArgumentError("function did not return a network", where=net, found=type(network), expected="nn.Module")
-    return network
+    return bare(network)
 
 
 def _called(net: str) -> tuple[dict[str, Any], str]:

@@ -107,6 +107,9 @@ def load_weights(
         ArgumentError: on an unknown layout.
         CheckpointError: if the file is damaged or missing, or the tensors do not fit (a table lists them).
     """
+    from paring.layers import bare
+
+    model = bare(model)
     where, tensors = _read(source)
     tensors = _unwrapped(tensors, where)
     known = _layouts(model)
