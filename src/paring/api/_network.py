@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from paring.capture import Rebuilt, capture
+from paring.container import OUTPUTS
 from paring.data import is_data
 from paring.errors import ArgumentError
 from paring.graph import Graph
@@ -70,6 +71,12 @@ def classes_of(net: Any) -> tuple[str, ...]:
     known = getattr(unwrapped(net), "classes", ())
     named = isinstance(known, tuple | list) and all(isinstance(name, str) for name in known)
     return tuple(known) if named else ()
+
+
+def told(net: Any) -> str:
+    """What a model or contents say their answers are; empty where they leave it to the graph."""
+    found = getattr(getattr(net, "contents", net), "output", "")
+    return found if isinstance(found, str) and found in OUTPUTS else ""
 
 
 def shape_of(net: Any) -> tuple[int, int, int] | None:

@@ -12,6 +12,7 @@ from typing import Any
 from paring.coding import adaptive
 from paring.container._bytes import Reader, Writer
 from paring.container._contents import Contents
+from paring.container._output import OUTPUTS
 from paring.container._primer import PRIMER
 from paring.errors import FormatError, ParingError
 from paring.forms import FORMS, MAX_RANK, Form
@@ -25,6 +26,8 @@ MAX_CLASSES = 1 << 17
 MAX_PROVENANCE = 256
 #: Added to the number of channels of a preparation that has a white level.
 _WHITE = 4
+#: Added to it where it is said what the answers are.
+_OUTPUT = 8
 
 _OP_NAMES = {spec.number: name for name, spec in OPS.items() if spec.number != PLUGIN}
 _FORM_NUMBERS = {kind: number for number, kind in enumerate(FORMS)}
@@ -58,7 +61,12 @@ def write_graph(out: Writer, graph: Graph) -> list[str]:
 def write_facts(out: Writer, contents: Contents) -> None:
     """Append preparation, classes and provenance."""
     preparation = contents.preparation
-    out.number(0 if preparation is None else preparation.channels | (_WHITE if preparation.white else 0))
+    marks = _OUTPUT if contents.output else 0
+    if preparation is not None:
+        marks |= preparation.channels | (_WHITE if preparation.white else 0)
+    out.number(marks)
+    if contents.output:
+        out.number(OUTPUTS.index(contents.output) + 1)
     if preparation is not None:
         if preparation.white:
             out.real(float(preparation.white))
@@ -227,9 +235,15 @@ def _read_graph(source: Reader) -> tuple[tuple[Any, Any, Any], list[Declaration]
     return (inputs, nodes, outputs), declarations
 
 
-def _read_facts(source: Reader) -> tuple[Preparation | None, tuple[str, ...], dict[str, str]]:
-    preparation = None
-    if channels := source.number(3 | _WHITE):
+def _read_facts(source: Reader) -> tuple[Preparation | None, tuple[str, ...], dict[str, str], str]:
+    preparation, output = None, ""
+    marks = source.number(3 | _WHITE | _OUTPUT)
+    if marks & _OUTPUT:
+        number = source.number(len(OUTPUTS))
+        if not number:
+            raise source.error("kind of output is none", found=number, expected=f"1 to {len(OUTPUTS)}")
+        output = OUTPUTS[number - 1]
+    if channels := marks & ~_OUTPUT:
         white = source.real() if channels & _WHITE else 0.0
         channels &= ~_WHITE
         height, width, resize = (source.number(1 << 16) for _ in range(3))
@@ -245,7 +259,7 @@ def _read_facts(source: Reader) -> tuple[Preparation | None, tuple[str, ...], di
         if provenance and key <= next(reversed(provenance)):
             raise source.error("provenance is out of order", found=repr(key))
         provenance[key] = source.text()
-    return preparation, classes, provenance
+    return preparation, classes, provenance, output
 
 
 def _read_node(source: Reader, names: list[str], ops: Counter[str], declarations: list[Declaration]) -> Node:

@@ -40,7 +40,8 @@ def settle(module: nn.Module, stacklevel: int = 2) -> list[str]:
     Warns:
         UserWarning: with these names, if there are any.
     """
-    plain, made = [], {}
+    plain: list[str] = []
+    made: dict[nn.Module, torch.Tensor] = {}
     for path, child in list(module.named_modules()):
         names = [*_unhook(child), *_unwind(child, made)]
         plain += [f"{path}.{name}" if path else name for name in names]
@@ -83,10 +84,11 @@ def _unwind(child: nn.Module, made: dict[nn.Module, torch.Tensor]) -> list[str]:
         own_class(child)
         delattr(type(child), name)
         del chains[name]
-        if isinstance(made[chain], nn.Parameter):
-            child.register_parameter(name, made[chain])
+        value = made[chain]
+        if isinstance(value, nn.Parameter):
+            child.register_parameter(name, value)
         else:
-            child.register_buffer(name, made[chain])
+            child.register_buffer(name, value)
     if found and not len(chains):
         child.__class__ = type(child).__bases__[0]
         del child.parametrizations

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from paring.cli.measure._scoring import Score, check_classes, in_torch, score
+from paring.cli.measure._scoring import Score, check_classes, in_engine, in_torch, score
 from paring.cli.options._common import (
     NET_HELP,
     Data,
@@ -16,6 +16,7 @@ from paring.cli.options._common import (
     Limit,
     Mean,
     OnBadImage,
+    Output,
     Size,
     Std,
     Threads,
@@ -38,6 +39,7 @@ def evaluate(
     batch_size: Annotated[
         int, typer.Option("--batch-size", "-b", metavar="N", help="How many images to compute at once.")
     ] = 64,
+    output: Output = "",
     threads: Threads = None,
     limit: Limit = None,
     size: Size = None,
@@ -62,8 +64,10 @@ def evaluate(
     if net.endswith(".pare"):
         if weights is not None or any(value is not None for value in given.values()):
             raise ArgumentError("a .pare file brings its own weights and preparation", where=net)
-        result, found, engine = _file(Path(net), data, split, loading, batch_size, threads)
+        result, found, engine = _file(Path(net), data, split, loading, batch_size, threads, output)
     else:
+        if output:
+            raise ArgumentError("only a .pare file says what its answers are", where=net, found=f"--output {output}")
         result, found, engine = _network(net, weights, data, split, loading | given, batch_size, threads)
     note_bad(result.bad)
     classes = _per_class(found, result.classes)
@@ -101,16 +105,18 @@ def evaluate(
     print_facts(facts)
 
 
-def _file(path: Path, spec: str, split: str, loading: dict[str, Any], batch_size: int, threads: int) -> Any:
+def _file(
+    path: Path, spec: str, split: str, loading: dict[str, Any], batch_size: int, threads: int, output: str
+) -> Any:
     """A `.pare` file in the engine: (data, score, what it ran in)."""
     from paring import data, runtime
 
-    model = runtime.load(path, threads=threads)
+    model = runtime.load(path, threads=threads, output=output)
     if model.preparation is None:
         raise FormatError("file does not say how to prepare an image", where=path)
     samples = data.load(spec, split, preparation=model.preparation, **loading)
     check_classes(path, model, samples)
-    return samples, score(model, samples, batch_size, "evaluating"), describe_engine(threads)
+    return samples, score(in_engine(model), samples, batch_size, "evaluating"), describe_engine(threads)
 
 
 def _network(

@@ -24,6 +24,15 @@ Data = Annotated[str, typer.Option("--data", "-d", metavar="SPEC", help=f"Data s
 Threads = Annotated[
     int | None, typer.Option("--threads", "-t", metavar="N", help="Processor threads. [dim]Default: all cores.[/dim]")
 ]
+Output = Annotated[
+    str,
+    typer.Option(
+        "--output",
+        metavar="KIND",
+        help="What the answers are: logits, probabilities, multi-label, regression or map. "
+        "[dim]Default: what the file says, else what its last operators show.[/dim]",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Seed of everything random.")]
 Limit = Annotated[
