@@ -103,7 +103,7 @@ class Lowering:
             self._step(call)
         self.call = Call("output", print, (), {}, Ref(-1))
         outputs = tuple(self._answer(ref) for ref in self.program.outputs)
-        return Graph(inputs, self.nodes, outputs, self.weights)
+        return Graph(inputs, self.nodes, outputs, self.weights, tuple(self.program.output_names))
 
     def _add_input(self, name: str, ref: Ref, shape: tuple[int, ...]) -> tuple[int, ...]:
         if len(shape) not in (2, 3, 4):

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn.modules import module as hooks
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from paring.capture._capture import as_plain, examples_for
 from paring.capture._export import place_of
@@ -58,8 +59,7 @@ def record(module: nn.Module, example: Any) -> tuple[Program, Recorder]:
         inputs = [recorder.enter(tensor) for tensor in examples]
         with recorder.following(), recorder:
             answer = module(*examples)
-    answers = list(answer.values()) if isinstance(answer, dict) else answer
-    outputs = [recorder.refs[id(t)] for t in (answers if isinstance(answers, list | tuple) else [answers])]
+    outputs = [recorder.refs[id(t)] for t in tree_leaves(answer) if isinstance(t, Tensor)]
     names = ["x"] if len(inputs) == 1 else [f"x{i + 1}" for i in range(len(inputs))]
     entries = [(name, ref, tuple(t.shape)) for name, ref, t in zip(names, inputs, examples, strict=True)]
     return recognized(

@@ -155,8 +155,9 @@ def _write_checked(path: Path, data: bytes, contents: Contents) -> Decoded:
 def _same(mine: Contents, theirs: Contents) -> bool:
     a, b = mine.graph, theirs.graph
     return (
-        (a.inputs, a.nodes, a.outputs) == (b.inputs, b.nodes, b.outputs)
+        (a.inputs, a.nodes, a.outputs, a.output_names) == (b.inputs, b.nodes, b.outputs, b.output_names)
         and a.weights.keys() == b.weights.keys()
         and all(form.equals(b.weights[name]) for name, form in a.weights.items())
         and (mine.preparation, mine.classes, mine.provenance) == (theirs.preparation, theirs.classes, theirs.provenance)
+        and mine.output == theirs.output
     )

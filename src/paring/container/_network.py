@@ -26,7 +26,9 @@ MAX_CLASSES = 1 << 17
 MAX_PROVENANCE = 256
 #: Added to the number of channels of a preparation that has a white level.
 _WHITE = 4
-#: Added to it where it is said what the answers are.
+#: Added to the number of outputs where they have names.
+_NAMED = 128
+#: Added to that of channels where it is said what the answers are.
 _OUTPUT = 8
 
 _OP_NAMES = {spec.number: name for name, spec in OPS.items() if spec.number != PLUGIN}
@@ -52,9 +54,11 @@ def write_graph(out: Writer, graph: Graph) -> list[str]:
             raise FormatError("node has no name", where=node.op)
         _write_node(out, node, _default_name(node.op, ops), graph.weights, index, order)
         index[node.name] = len(index)
-    out.number(len(graph.outputs))
-    for name in graph.outputs:
+    out.number(len(graph.outputs) | (_NAMED if graph.output_names else 0))
+    for place, name in enumerate(graph.outputs):
         out.number(len(index) - 1 - index[name])
+        if graph.output_names:
+            out.text(graph.output_names[place])
     return list(order)
 
 
@@ -139,7 +143,8 @@ def read(data: bytes, where: str) -> tuple[Callable[[Mapping[str, Form]], Conten
     facts = _read_facts(source)
     if source.left:
         raise source.error("bytes are left over", found=source.left)
-    return lambda weights: Contents(Graph(*parts, weights), *facts), declarations
+    inputs, nodes, outputs, names = parts
+    return lambda weights: Contents(Graph(inputs, nodes, outputs, weights, names), *facts), declarations
 
 
 def _default_name(op: str, ops: Counter[str]) -> str:
@@ -214,7 +219,7 @@ def _write_attr(out: Writer, value: Any) -> None:
             out.signed(number)
 
 
-def _read_graph(source: Reader) -> tuple[tuple[Any, Any, Any], list[Declaration]]:
+def _read_graph(source: Reader) -> tuple[tuple[Any, Any, Any, Any], list[Declaration]]:
     """Inputs, nodes and outputs, unchecked, and what the weights are to be."""
     names: list[str] = []
     declarations: list[Declaration] = []
@@ -231,8 +236,15 @@ def _read_graph(source: Reader) -> tuple[tuple[Any, Any, Any], list[Declaration]
         names.append(node.name)
     if len({name for name, *_ in declarations}) < len(declarations):
         raise source.error("two weights have one name")
-    outputs = tuple(_reference(source, names) for _ in range(source.count(1, 64)))
-    return (inputs, nodes, outputs), declarations
+    count = source.number(_NAMED | (_NAMED - 1))
+    if count & ~_NAMED > 64:
+        raise source.error("too many outputs", found=count & ~_NAMED, expected="up to 64")
+    outputs, output_names = [], []
+    for _ in range(count & ~_NAMED):
+        outputs.append(_reference(source, names))
+        if count & _NAMED:
+            output_names.append(source.text())
+    return (inputs, nodes, outputs, output_names), declarations
 
 
 def _read_facts(source: Reader) -> tuple[Preparation | None, tuple[str, ...], dict[str, str], str]:
