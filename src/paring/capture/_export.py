@@ -31,7 +31,7 @@ def export_program(module: nn.Module, examples: tuple[Tensor, ...]) -> Program:
             warnings.simplefilter("ignore")
             exported = torch.export.export(module, examples, strict=False)
     except Exception as error:
-        raise _explained(error) from error
+        raise explained(error) from error
     return _Reader(module, exported).program()
 
 
@@ -188,7 +188,7 @@ def _user_line(trace: str) -> str:
     return f"{Path(lines[-1][0]).name}:{lines[-1][1]}" if lines else ""
 
 
-def _explained(error: Exception) -> GraphError:
+def explained(error: Exception) -> GraphError:
     """What torch.export stumbled over, in one sentence with the user's line."""
     where, traceback = None, error.__traceback__
     while traceback is not None:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import copy
 
+import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from paring.errors import ArgumentError
 
 #: Classes that hold the network as ``module`` and put that before every name of its state dict.
 _WRAPPERS = {"DataParallel", "DistributedDataParallel", "FullyShardedDataParallel", "AveragedModel"}
@@ -37,3 +41,27 @@ def duplicate(module: nn.Module) -> nn.Module:
             if isinstance(value, Tensor) and not value.is_leaf:
                 memo[id(value)] = value.detach().clone()
     return copy.deepcopy(module, memo)
+
+
+def check_layers(module: nn.Module) -> None:
+    """See that a network has layers to work on.
+
+    Raises:
+        ArgumentError: if it is TorchScript, or a lazy layer has not seen an input yet.
+    """
+    if isinstance(module, torch.jit.ScriptModule):
+        cure = "Give the module that it was made of, or a program of torch.export"
+        raise ArgumentError("a TorchScript network has no layers to work on", found=type(module).__name__, fix=cure)
+    check_built(module)
+
+
+def check_built(module: nn.Module) -> None:
+    """See that no layer waits for its first input to know its shape.
+
+    Raises:
+        ArgumentError: naming the first one's weight.
+    """
+    for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
+        if is_lazy(tensor):
+            cure = "Run one example through the network first: network(x)"
+            raise ArgumentError("lazy layer has no weight yet", where=name, fix=cure)

@@ -41,8 +41,12 @@ def build(named: Named, data: Dataset) -> nn.Module:
 
 
 def check_finite(module: nn.Module, named: Named) -> None:
-    """Weights that are no numbers would only show after the training as an error of 90 %."""
+    """Weights that are no numbers would only show after the training as an error of 90 %; lazy ones have none yet."""
     import torch
+
+    from paring.layers import check_built
+
+    check_built(module)
 
     for name, tensor in module.state_dict().items():
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():

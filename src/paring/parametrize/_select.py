@@ -14,7 +14,7 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
 from paring.errors import ArgumentError
-from paring.layers import bare
+from paring.layers import bare, check_layers
 
 T = TypeVar("T")
 
@@ -43,6 +43,7 @@ def places(module: nn.Module) -> dict[str, Place]:
     wrappers (``nn.DataParallel``, ``torch.compile``).
     """
     module = bare(module)
+    check_layers(module)
     found: dict[str, Place] = {}
     seen: dict[int, str] = {}
     for path, child in module.named_modules():

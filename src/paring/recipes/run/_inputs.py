@@ -138,9 +138,14 @@ def _from_zoo(name: str, classes: int, seed: int, arguments: dict[str, Any]) -> 
 def _check_answers(network: nn.Module, data: Images) -> None:
     try:
         with torch.no_grad():
-            shape = tuple(network(torch.zeros(1, *data.shape)).shape)
+            answer = network(torch.zeros(1, *data.shape))
     except RuntimeError as error:
         raise ArgumentError("network cannot take these images", found=str(error).splitlines()[0]) from None
+    if not isinstance(answer, torch.Tensor):
+        raise ArgumentError(
+            "network does not answer with one tensor", found=type(answer).__name__, expected=f"(N, {len(data.classes)})"
+        )
+    shape = tuple(answer.shape)
     if shape != (1, len(data.classes)):
         raise ArgumentError(
             "network and data disagree on the number of classes", found=shape[-1], expected=len(data.classes)
