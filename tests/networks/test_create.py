@@ -170,3 +170,22 @@ def test_a_pare_file(own, tmp_path):
     assert (again.preparation, again.classes) == (preparation, ("a", "b", "c"))
     with pytest.raises(ArgumentError, match=r"a \.pare file is what it is"):
         networks.create(tmp_path / "net.pare", num_classes=3)
+
+
+def test_wrapped_networks_and_their_checkpoints(own, tmp_path):
+    own.write_text(
+        SOURCE + "\ndef wrapped():\n    return nn.DataParallel(small())\n\ndef normed():\n"
+        "    net = small()\n    nn.utils.parametrizations.weight_norm(net[0])\n    return net\n"
+    )
+    net = networks.create(f"{own}:wrapped")
+    assert list(net.state_dict()) == ["0.weight", "0.bias", "2.weight", "2.bias"]
+    fresh = nn.DataParallel(networks.create(f"{own}:small"))
+    for given in (net.state_dict(), nn.DataParallel(net).state_dict()):
+        for target in (fresh, networks.create(f"{own}:small")):
+            assert len(zoo.load_weights(target, given).loaded) == 4
+    assert torch.equal(fresh.module[0].weight, net[0].weight)
+    assert networks.create(nn.DataParallel(net)) is net
+    normed = networks.create(f"{own}:normed")  # trains as it is, and its checkpoint fits it
+    save_checkpoint(tmp_path / "normed.safetensors", normed.state_dict(), {})
+    again = networks.create(f"{own}:normed", weights=tmp_path / "normed.safetensors")
+    assert torch.equal(again[0].weight, normed[0].weight)

@@ -10,7 +10,7 @@ import numpy as np
 
 from paring import __version__
 from paring.api._images import wish_of
-from paring.api._network import classes_of, example_of, graph_of
+from paring.api._network import classes_of, example_of, graph_of, told
 from paring.container import Contents
 from paring.data._given import array
 from paring.graph import Graph
@@ -26,6 +26,7 @@ def export(
     classes: tuple[str, ...] = (),
     coding: str = "adaptive",
     threads: int = 1,
+    output: str = "",
     **options: Any,
 ) -> Model:
     """A network as it is, as a model and a `.pare` file: weights that trained in a form keep it, others stay float.
@@ -37,6 +38,8 @@ def export(
         classes: names of the classes; the network's own if it has them.
         coding: of the file, ``adaptive`` or ``huffman``.
         threads: of the model's engine.
+        output: what the answers are, where the network's last operators do not show it: ``logits`` (of exclusive
+            classes), ``probabilities``, ``multi-label`` (each class for itself), ``regression`` or ``map``.
         options: how pictures are prepared: ``preparation``, or ``mean`` and ``std`` per channel in units of 0..1. Where
             neither these nor the network say it, pictures are divided by 255 and nothing more, which is warned of; an
             example of numbers outside of 0..1 shows that this is wrong, and the file then takes floats alone.
@@ -53,7 +56,7 @@ def export(
     preparation = wish.preparation or _prepared(graph, wish.normal, example, path)
     names = tuple(classes) or classes_of(net)
     provenance = {**(getattr(net, "provenance", None) or {}), "paring": __version__}
-    model = Model(Contents(graph, preparation, names, provenance), threads)
+    model = Model(Contents(graph, preparation, names, provenance, output or told(net)), threads)
     if path is not None:
         model.save(path, coding)
     return model

@@ -7,20 +7,22 @@ from typing import Any
 from torch import nn
 
 from paring import methods
-from paring.api._network import classes_of, example_of, preparation_of, shape_of_rebuilt
+from paring.api._network import classes_of, example_of, preparation_of, shape_of_rebuilt, unwrapped
 from paring.api._quantize import CALIBRATION, calibrating, float_graph
 from paring.capture import Rebuilt, rebuild
 from paring.errors import ArgumentError
 from paring.methods import Report
 from paring.methods._amounts import Targets
 from paring.methods.integer.qat import quantization_aware
+from paring.parametrize import settle
 
 
 def prune(net: nn.Module, *wrong: Any, keep: Targets = None, amount: Targets = None, **options: Any) -> Report:
     """Set the smallest weights of a module to zero, for good: they stay zero while it is trained, and in the file.
 
     Args:
-        net: changed in place.
+        net: changed in place; weight norm, spectral norm and masks of torch's are folded into its weights first, which
+            is warned of.
         wrong: nothing; a share without its name could be either of the next two.
         keep: share of each layer's weights to keep, 0..1, for all layers or by patterns on their names
             (``{"fc*": 0.05}``).
@@ -38,6 +40,7 @@ def prune(net: nn.Module, *wrong: Any, keep: Targets = None, amount: Targets = N
         cure = "Write keep=0.2 to keep a fifth of the weights, amount=0.2 to remove a fifth"
         raise ArgumentError("how much is to stay is not said", found=found, expected="keep= or amount=", fix=cure)
     _check_module(net)
+    settle(net)
     return methods.prune(net, keep=keep, amount=amount, **options)
 
 
@@ -58,8 +61,7 @@ def prune_channels(net: Any, example: Any = None, keep: Any = None, **options: A
         ArgumentError: if a target cannot be or cannot be met, or a pattern matches nothing.
         GraphError: if the network cannot be captured.
     """
-    if not isinstance(net, nn.Module):
-        net = rebuild(net)
+    net = unwrapped(net) if isinstance(net, nn.Module) else rebuild(net)
     if example is None and isinstance(net, Rebuilt):
         example = shape_of_rebuilt(net)
     if example is None:

@@ -10,10 +10,12 @@ import torch
 from torch import nn
 
 from paring.capture import Rebuilt, capture
+from paring.container import OUTPUTS
 from paring.data import is_data
 from paring.errors import ArgumentError
 from paring.graph import Graph
 from paring.image import Preparation
+from paring.layers import bare
 from paring.networks import in_float32
 
 
@@ -30,6 +32,7 @@ def graph_of(net: Any, example: Any = None, *, fold: bool = True, forms: bool = 
         ArgumentError: if ``net`` is no network.
         GraphError: if it cannot be captured.
     """
+    net = unwrapped(net)
     held = getattr(net, "graph", net)
     if isinstance(held, Graph):
         return held
@@ -56,6 +59,11 @@ def _single(net: nn.Module) -> nn.Module:
     return in_float32(copy.deepcopy(net))
 
 
+def unwrapped(net: Any) -> Any:
+    """A module out of its wrappers; anything else as it is."""
+    return bare(net) if isinstance(net, nn.Module) else net
+
+
 def shape_of_rebuilt(net: Rebuilt) -> Any:
     """``(C, H, W)`` or ``(F,)`` of a rebuilt network's input, of several a list."""
     shapes = [(shape[-1], *shape[:-1]) for shape in net._inputs.values()]
@@ -64,19 +72,26 @@ def shape_of_rebuilt(net: Rebuilt) -> Any:
 
 def preparation_of(net: Any) -> Preparation | None:
     """How the network wants its pictures, where it says so itself."""
-    known = getattr(net, "preparation", None)
+    known = getattr(unwrapped(net), "preparation", None)
     return known if isinstance(known, Preparation) else None
 
 
 def classes_of(net: Any) -> tuple[str, ...]:
     """Names of its classes, where it has them."""
-    known = getattr(net, "classes", ())
+    known = getattr(unwrapped(net), "classes", ())
     named = isinstance(known, tuple | list) and all(isinstance(name, str) for name in known)
     return tuple(known) if named else ()
 
 
+def told(net: Any) -> str:
+    """What a model or contents say their answers are; empty where they leave it to the graph."""
+    found = getattr(getattr(net, "contents", net), "output", "")
+    return found if isinstance(found, str) and found in OUTPUTS else ""
+
+
 def shape_of(net: Any) -> tuple[int, int, int] | None:
     """``(H, W, C)`` of its input, where it is known."""
+    net = unwrapped(net)
     own = preparation_of(net)
     if own is not None:
         return own.shape

@@ -9,9 +9,9 @@ from torch import nn
 
 from paring import __version__
 from paring.api._images import set_of, tensor, vectors, wish_of
-from paring.api._network import classes_of, graph_of
+from paring.api._network import classes_of, graph_of, told
 from paring.capture import norm_statistics
-from paring.container import Contents
+from paring.container import Contents, output_of
 from paring.graph import fold_scale_shift
 from paring.image import Preparation
 from paring.methods.integer import quantize as quantize_graph
@@ -31,6 +31,7 @@ def quantize(
     limit: int = CALIBRATION,
     classes: tuple[str, ...] = (),
     threads: int = 1,
+    output: str = "",
     **options: Any,
 ) -> Model:
     """Integer weights and activations after training, without labels and without training.
@@ -46,6 +47,7 @@ def quantize(
         limit: so many images are looked at.
         classes: names of the classes; the network's own if it has them.
         threads: of the model's engine.
+        output: what the answers are, as for :func:`paring.export`.
         options: how pictures are prepared (``preparation``, or ``mean`` and ``std``, and ``size``); and any argument of
             :func:`paring.methods.quantize`.
 
@@ -63,7 +65,11 @@ def quantize(
         rounding = "nearest" if not isinstance(bits, int) or bits >= 6 else "gptq"
     made = quantize_graph(graph, calibration, weights=bits, activations=activations, rounding=rounding, **options)
     names = tuple(classes) or classes_of(net)
-    model = Model(Contents(made.graph, preparation, names, {"recipe": "quantize", "paring": __version__}), threads)
+    kind = output or told(net)
+    if not kind and output_of(graph, len(names)) != output_of(made.graph, len(names)):
+        kind = "probabilities"  # a sigmoid became a table of codes: its numbers are none to take a sigmoid of
+    provenance = {"recipe": "quantize", "paring": __version__}
+    model = Model(Contents(made.graph, preparation, names, provenance, kind), threads)
     model.report = made
     return model
 

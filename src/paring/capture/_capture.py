@@ -26,6 +26,7 @@ from paring.capture._program import BATCH, Program, Ref, references
 from paring.capture._rebuild import Rebuilt
 from paring.errors import ArgumentError
 from paring.graph import Graph, fold_scale_shift, simplify
+from paring.layers import bare, check_layers
 
 
 def capture(module: nn.Module, example: Any, *, fold: bool = True, forms: bool = True) -> Graph:
@@ -80,20 +81,11 @@ def unused(module: nn.Module, example: Any) -> list[str]:
     return unread(program) + [name for name in absent if not _parametrized(name)]
 
 
-def bare(module: nn.Module) -> nn.Module:
-    """The network inside ``torch.compile`` and the parallel wrappers, whose paths have no prefix."""
-    while isinstance(inner := getattr(module, "_orig_mod", None), nn.Module) or (
-        type(module).__name__ in ("DataParallel", "DistributedDataParallel", "FullyShardedDataParallel")
-        and isinstance(inner := getattr(module, "module", None), nn.Module)
-    ):
-        module = inner
-    return module
-
-
 def trace(module: nn.Module, example: Any) -> Program:
     """The module's calls by ``torch.export``, in eval mode with effective weights."""
+    examples = examples_for(module, example)
     with as_plain(module):
-        return recognized(export_program(module, examples_for(module, example)))
+        return recognized(export_program(module, examples))
 
 
 def unread(program: Program) -> list[str]:
@@ -107,6 +99,7 @@ def unread(program: Program) -> list[str]:
 
 def examples_for(module: nn.Module, example: Any) -> tuple[Tensor, ...]:
     """Inputs of the network's device and type with the batch it is traced with."""
+    check_layers(module)
     if isinstance(example, Sequence) and example and all(isinstance(e, Tensor | np.ndarray | tuple) for e in example):
         return tuple(examples_for(module, one)[0] for one in example)
     if isinstance(example, Sequence) and example and all(isinstance(size, int) for size in example):

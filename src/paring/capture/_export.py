@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_unflatten
 
 from paring.capture._program import Call, Place, Program, Ref, base_name, replaced
 from paring.errors import GraphError
@@ -30,7 +31,7 @@ def export_program(module: nn.Module, examples: tuple[Tensor, ...]) -> Program:
             warnings.simplefilter("ignore")
             exported = torch.export.export(module, examples, strict=False)
     except Exception as error:
-        raise _explained(error) from error
+        raise explained(error) from error
     return _Reader(module, exported).program()
 
 
@@ -55,6 +56,7 @@ class _Reader:
         self.inputs: list[tuple[str, Ref, tuple[int, ...]]] = []
         self.calls: list[Call] = []
         self.outputs: list[Ref] = []
+        self.places: list[int] = []  # of the outputs, among all that the network returns
         self.made = 0
 
     def program(self) -> Program:
@@ -67,7 +69,9 @@ class _Reader:
                 self._output(node)
             else:
                 self._step(self.exported.graph_module, node, ref)
-        return Program(self.inputs, self.constants, self.names, self.calls, self.outputs)
+        return Program(
+            self.inputs, self.constants, self.names, self.calls, self.outputs, output_names=self._output_names()
+        )
 
     def _placeholder(self, node: Any, ref: Ref, spec: Any) -> None:
         if spec.kind.name == "USER_INPUT":
@@ -133,15 +137,32 @@ class _Reader:
         path = re.sub(r"@\d+", "", stack[-1][0]) if stack else ""
         return place_of(self.modules, path, _user_line(node.meta.get("stack_trace") or ""))
 
+    def _output_names(self) -> list[str]:
+        """Names of several answers of which some stand in a dictionary: keys and places on the way, ``boxes.0``."""
+        shape = self.exported.call_spec.out_spec
+        found = _paths(tree_unflatten(list(range(shape.num_leaves)), shape))
+        names = [".".join(map(str, found[place])) for place in self.places if place in found]
+        keyed = any(isinstance(step, str) for path in found.values() for step in path)
+        fits = len(names) == len(self.outputs) > 1 and len(set(names)) == len(names)
+        return names if keyed and fits else []
+
     def _output(self, node: Any) -> None:
         specs = self.exported.graph_signature.output_specs
-        for spec, value in zip(specs, node.args[0], strict=False):
-            if spec.kind.name != "USER_OUTPUT":  # a buffer the module updates for itself
-                continue
+        own = [v for spec, v in zip(specs, node.args[0], strict=False) if spec.kind.name == "USER_OUTPUT"]
+        for place, value in enumerate(own):  # others are buffers the module updates for itself
             if isinstance(value, torch.fx.Node):
                 self.outputs.append(self._ref(value))
+                self.places.append(place)
             elif value is not None:
                 raise GraphError("an output is not a tensor", found=value)
+
+
+def _paths(value: Any, path: tuple[Any, ...] = ()) -> dict[int, tuple[Any, ...]]:
+    """Where each number is in nested dictionaries, tuples and lists."""
+    if isinstance(value, Mapping | list | tuple):
+        items = value.items() if isinstance(value, Mapping) else enumerate(value)
+        return {number: found for key, part in items for number, found in _paths(part, (*path, key)).items()}
+    return {value: path} if isinstance(value, int) else {}
 
 
 def _is_region(owner: nn.Module, argument: Any) -> bool:
@@ -167,7 +188,7 @@ def _user_line(trace: str) -> str:
     return f"{Path(lines[-1][0]).name}:{lines[-1][1]}" if lines else ""
 
 
-def _explained(error: Exception) -> GraphError:
+def explained(error: Exception) -> GraphError:
     """What torch.export stumbled over, in one sentence with the user's line."""
     where, traceback = None, error.__traceback__
     while traceback is not None:

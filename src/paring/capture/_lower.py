@@ -12,7 +12,7 @@ import torch
 from paring.capture._program import BATCH, Call, Place, Program, Ref, references, replaced
 from paring.capture._values import Const as Const
 from paring.capture._values import Value as Value
-from paring.capture._values import plain_dims, to_array, unique
+from paring.capture._values import advice, plain_dims, to_array, unique
 from paring.capture._view import Dim, whole
 from paring.errors import GraphError
 from paring.forms import Dense, Form
@@ -56,7 +56,14 @@ _TAKE_COMPARED = ("where",)
 
 
 class _Stale:
-    """Stands for a tensor that an in-place call changed behind its back."""
+    """Stands for a tensor that an in-place call changed behind its back, or that a rule does not make."""
+
+    def __init__(self, why: str, fix: str) -> None:
+        self.why, self.fix = why, fix
+
+
+_CHANGED = ("reads memory that an in-place call changed through another view", "Write that call out of place")
+_FURTHER = ("reads a result that has no counterpart in a graph (a max pool's indices)", advice(""))
 
 
 class Lowering:
@@ -103,7 +110,7 @@ class Lowering:
             self._step(call)
         self.call = Call("output", print, (), {}, Ref(-1))
         outputs = tuple(self._answer(ref) for ref in self.program.outputs)
-        return Graph(inputs, self.nodes, outputs, self.weights)
+        return Graph(inputs, self.nodes, outputs, self.weights, tuple(self.program.output_names))
 
     def _add_input(self, name: str, ref: Ref, shape: tuple[int, ...]) -> tuple[int, ...]:
         if len(shape) not in (2, 3, 4):
@@ -141,14 +148,12 @@ class Lowering:
             self.env[call.out] = result
         else:
             results = result if isinstance(result, list | tuple) else [result]
-            self.env.update(zip(call.out, results, strict=False))
+            self.env |= {ref: _Stale(*_FURTHER) for ref in call.out} | dict(zip(call.out, results, strict=False))
 
     def _lookup(self, ref: Ref) -> Any:
         value = self.env[ref]
         if isinstance(value, _Stale):
-            raise self.refusal(
-                "reads memory that an in-place call changed through another view", fix="Write that call out of place"
-            )
+            raise self.refusal(value.why, fix=value.fix)
         return value
 
     def _evaluate(self, call: Call, args: Any, kwargs: Any) -> Any:
@@ -163,8 +168,11 @@ class Lowering:
         if isinstance(call.out, Ref) and call.out in self.program.known:
             result = self.program.known[call.out]
         else:
-            with torch.no_grad():
-                result = call.target(*args, **kwargs)
+            try:
+                with torch.no_grad():
+                    result = call.target(*args, **kwargs)
+            except IndexError:
+                raise self.refusal(_FURTHER[0], fix=_FURTHER[1]) from None
         if call.op in ("t", "transpose") and result.ndim == 2 and result.shape == first.tensor.shape[::-1]:
             return Const(result, first.flipped, first.name, origin)
         if call.op in _UNCHANGED and result.shape == first.tensor.shape:
@@ -180,7 +188,7 @@ class Lowering:
         for other, value in self.env.items():
             if isinstance(value, Value) and value.storage is before.storage:
                 same = value.name == before.name and value.dims == before.dims
-                self.env[other] = result if same else _Stale()
+                self.env[other] = result if same else _Stale(*_CHANGED)
 
     def _answer(self, ref: Ref) -> str:
         value = self._lookup(ref)
@@ -339,19 +347,3 @@ class Lowering:
                 return 0
             self._counted |= value.origin
         return value.tensor.numel() if value.entries is None else value.entries
-
-
-def advice(op: str) -> str:
-    """What to do about an operator that a graph does not have."""
-    if "lstm" in op or "gru" in op or "attention" in op:
-        return "Paring captures convolutional networks"
-    if op in ("_local_scalar_dense", "item"):
-        return "Let nothing depend on the numbers inside a tensor"
-    if "log_softmax" in op:
-        return "Return the logits and take the logarithm of softmax outside of the network"
-    if "instance_norm" in op or "group_norm" in op or "layer_norm" in op:
-        return (
-            "Its statistics are those of each image, so nothing can fold it: train with BatchNorm2d in its place, "
-            "or capture the part before it"
-        )
-    return "Replace it by operators of the table in docs/reference/capture.md, or capture the part before it"

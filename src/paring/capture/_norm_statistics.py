@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from torch import nn
 
-from paring.capture._capture import bare
 from paring.graph import LAYERS, Graph, Node
+from paring.layers import bare
 
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 

@@ -79,6 +79,7 @@ class Program:
         calls: in order.
         outputs: references of the answers.
         known: results that do not depend on the input and were computed while tracing.
+        output_names: of the answers, where there are several and the network puts them into a dictionary; else empty.
     """
 
     inputs: list[tuple[str, Ref, tuple[int, ...]]]
@@ -87,6 +88,7 @@ class Program:
     calls: list[Call]
     outputs: list[Ref]
     known: dict[Ref, torch.Tensor] = field(default_factory=dict)
+    output_names: list[str] = field(default_factory=list)
 
     def needed(self) -> tuple[list[Call], set[Ref]]:
         """The calls the outputs depend on, in order, and every reference these read."""

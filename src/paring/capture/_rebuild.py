@@ -54,7 +54,7 @@ class Rebuilt(nn.Module):
         self._shapes = graph.shapes
         self._inputs = graph.inputs
         self._nodes = graph.nodes
-        self._answers = graph.outputs
+        self._answers, self._answer_names = graph.outputs, graph.output_names
         self._last = {name: node.name for node in graph.nodes for name in node.inputs}
         self._codes = graph.quant_params
         self._integers = {name: form for name, form in graph.weights.items() if isinstance(form, Integer)}
@@ -87,9 +87,11 @@ class Rebuilt(nn.Module):
         self._at(parent).add_module(leaf, module)
 
     def forward(self, *inputs: Tensor) -> Any:
-        """Answers ``(N, C, H, W)`` or ``(N, F)``, a tuple if there are many."""
+        """Answers ``(N, C, H, W)`` or ``(N, F)``; of many a tuple, or a dictionary where they have names."""
         kept = {name: value for name, value in self.steps(*inputs) if name in self._answers}
         answers = tuple(kept[name] for name in self._answers)
+        if self._answer_names:
+            return dict(zip(self._answer_names, answers, strict=True))
         return answers[0] if len(answers) == 1 else answers
 
     def takes(self, inputs: Sequence[Tensor]) -> bool:
@@ -181,7 +183,7 @@ class Rebuilt(nn.Module):
                     weights[name] = Integer(codes.numpy(force=True), form.scales, form.bits, form.axis)
                     continue
                 weights[name] = Dense(tensor.detach().float().numpy(force=True).copy())
-        return Graph(self._inputs, self._nodes, self._answers, weights)
+        return Graph(self._inputs, self._nodes, self._answers, weights, self._answer_names)
 
     def _tensor(self, name: str) -> Tensor:
         """A weight by its name; its effective value where it is parametrized."""

@@ -20,15 +20,17 @@ from torch import Tensor, nn
 from torch.nn.modules import module as hooks
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
-from paring.capture._capture import as_plain, bare, examples_for
-from paring.capture._export import place_of
+from paring.capture._capture import as_plain, examples_for
+from paring.capture._export import explained, place_of
 from paring.capture._lower import RULES, SAME_SHAPE, Lowering
 from paring.capture._patterns import recognized
 from paring.capture._program import Call, Place, Program, Ref, base_name, replaced
-from paring.errors import GraphError
+from paring.errors import GraphError, ParingError
 from paring.forms import Dense, Form, Stream, StreamSpec
 from paring.graph import Graph, simplify
+from paring.layers import bare, check_layers
 
 _TORCH = str(Path(torch.__file__).parent)
 _HERE = str(Path(__file__).parent)
@@ -51,14 +53,19 @@ def quick_trace(module: nn.Module, example: Any) -> Program:
 def record(module: nn.Module, example: Any) -> tuple[Program, Recorder]:
     """The same, with the recorder, which knows the shapes."""
     module = bare(module)
+    check_layers(module)
     with as_plain(module), torch.no_grad():
         examples = examples_for(module, example)
         recorder = Recorder(module)
         inputs = [recorder.enter(tensor) for tensor in examples]
-        with recorder.following(), recorder:
-            answer = module(*examples)
-    answers = list(answer.values()) if isinstance(answer, dict) else answer
-    outputs = [recorder.refs[id(t)] for t in (answers if isinstance(answers, list | tuple) else [answers])]
+        try:
+            with recorder.following(), recorder:
+                answer = module(*examples)
+        except ParingError:
+            raise
+        except Exception as error:
+            raise explained(error) from error
+    outputs = [recorder.refs[id(t)] for t in tree_leaves(answer) if isinstance(t, Tensor)]
     names = ["x"] if len(inputs) == 1 else [f"x{i + 1}" for i in range(len(inputs))]
     entries = [(name, ref, tuple(t.shape)) for name, ref, t in zip(names, inputs, examples, strict=True)]
     return recognized(
@@ -325,6 +332,7 @@ _SHAPES: dict[str, Callable[..., Any]] = {
     "avg_pool2d": lambda x, k, s=(), p=0, c=False, *_: _pool(x, k, s, p, 1, c),
     "avg_pool3d": lambda x, k, s=(), p=0, c=False, *_: _pool(x, k, s, p, 1, c),
     "_adaptive_avg_pool2d": lambda x, size: x.new_empty(*x.shape[:-2], *size),
+    "max_unpool2d": lambda x, i, size: x.new_empty(*x.shape[:-2], *size),
     "mean": _mean,
     "clone": lambda x, **_: x.new_empty(x.shape),  # contiguous, as the view that follows needs it
     "cat": _cat,

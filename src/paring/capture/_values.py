@@ -85,3 +85,19 @@ def plain_dims(inner: tuple[int, ...], ndim: int) -> tuple[Dim, ...]:
     height, width, channels = inner
     spatial = [whole("h", height), whole("w", width)][4 - ndim :]
     return (batch, whole("c", channels), *spatial)
+
+
+def advice(op: str) -> str:
+    """What to do about an operator that a graph does not have."""
+    if "lstm" in op or "gru" in op or "attention" in op:
+        return "Paring captures convolutional networks"
+    if op in ("_local_scalar_dense", "item"):
+        return "Let nothing depend on the numbers inside a tensor"
+    if "log_softmax" in op:
+        return "Return the logits and take the logarithm of softmax outside of the network"
+    if "instance_norm" in op or "group_norm" in op or "layer_norm" in op:
+        return (
+            "Its statistics are those of each image, so nothing can fold it: train with BatchNorm2d in its place, "
+            "or capture the part before it"
+        )
+    return "Replace it by operators of the table in docs/reference/capture.md, or capture the part before it"

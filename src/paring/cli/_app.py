@@ -88,7 +88,7 @@ def execute(arguments: list[str]) -> int:
         _check_alone(words)
         _check_empty(words)
         with warnings.catch_warnings():
-            warnings.showwarning = _warned
+            warnings.showwarning = _warned  # type: ignore[assignment]
             with command.make_context("paring", list(words)) as context:  # not app(): it has its own way with errors
                 command.invoke(context)
         sys.stdout.flush()

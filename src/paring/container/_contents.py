@@ -17,9 +17,12 @@ class Contents:
         preparation: how an image becomes its input; None if it does not take images.
         classes: names of the classes, in the order of the network's outputs; may be empty.
         provenance: short free-form facts by key (``recipe``, ``data``, ``paring``).
+        output: what the answers are, one of :data:`paring.container.OUTPUTS`; empty for what the graph's last operators
+            show (:func:`paring.container.output_of`).
     """
 
     graph: Graph
     preparation: Preparation | None = None
     classes: tuple[str, ...] = ()
     provenance: dict[str, str] = field(default_factory=dict)
+    output: str = ""

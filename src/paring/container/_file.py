@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import accumulate, pairwise
 from pathlib import Path
 
 from paring.container import _frame, _network, _weights
 from paring.container._contents import Contents
 from paring.container._inspection import Inspection, Row
+from paring.container._output import check_output
 from paring.errors import ArgumentError, FormatError, GraphError, OutputError
 from paring.files import read_file, write_atomic
 from paring.forms import Form
@@ -35,9 +37,10 @@ def write(path: str | os.PathLike[str], contents: Contents, coding: str = "adapt
 
     Raises:
         OutputError: if the file cannot be written (disk full, no permission, no such folder).
-        ArgumentError: if the coding is unknown.
+        ArgumentError: if the coding or the kind of output is unknown.
     """
-    contents = Contents(contents.graph, contents.preparation, tuple(contents.classes), dict(contents.provenance))
+    contents = replace(contents, classes=tuple(contents.classes), provenance=dict(contents.provenance))
+    check_output(contents.output, path)
     data = _encode(contents, coding)
     return _inspection(str(path), data, *_write_checked(Path(path), data, contents))
 
@@ -152,8 +155,9 @@ def _write_checked(path: Path, data: bytes, contents: Contents) -> Decoded:
 def _same(mine: Contents, theirs: Contents) -> bool:
     a, b = mine.graph, theirs.graph
     return (
-        (a.inputs, a.nodes, a.outputs) == (b.inputs, b.nodes, b.outputs)
+        (a.inputs, a.nodes, a.outputs, a.output_names) == (b.inputs, b.nodes, b.outputs, b.output_names)
         and a.weights.keys() == b.weights.keys()
         and all(form.equals(b.weights[name]) for name, form in a.weights.items())
         and (mine.preparation, mine.classes, mine.provenance) == (theirs.preparation, theirs.classes, theirs.provenance)
+        and mine.output == theirs.output
     )

@@ -12,6 +12,7 @@ from typing import Any
 from paring.coding import adaptive
 from paring.container._bytes import Reader, Writer
 from paring.container._contents import Contents
+from paring.container._output import OUTPUTS
 from paring.container._primer import PRIMER
 from paring.errors import FormatError, ParingError
 from paring.forms import FORMS, MAX_RANK, Form
@@ -25,6 +26,10 @@ MAX_CLASSES = 1 << 17
 MAX_PROVENANCE = 256
 #: Added to the number of channels of a preparation that has a white level.
 _WHITE = 4
+#: Added to the number of outputs where they have names.
+_NAMED = 128
+#: Added to that of channels where it is said what the answers are.
+_OUTPUT = 8
 
 _OP_NAMES = {spec.number: name for name, spec in OPS.items() if spec.number != PLUGIN}
 _FORM_NUMBERS = {kind: number for number, kind in enumerate(FORMS)}
@@ -49,16 +54,23 @@ def write_graph(out: Writer, graph: Graph) -> list[str]:
             raise FormatError("node has no name", where=node.op)
         _write_node(out, node, _default_name(node.op, ops), graph.weights, index, order)
         index[node.name] = len(index)
-    out.number(len(graph.outputs))
-    for name in graph.outputs:
+    out.number(len(graph.outputs) | (_NAMED if graph.output_names else 0))
+    for place, name in enumerate(graph.outputs):
         out.number(len(index) - 1 - index[name])
+        if graph.output_names:
+            out.text(graph.output_names[place])
     return list(order)
 
 
 def write_facts(out: Writer, contents: Contents) -> None:
     """Append preparation, classes and provenance."""
     preparation = contents.preparation
-    out.number(0 if preparation is None else preparation.channels | (_WHITE if preparation.white else 0))
+    marks = _OUTPUT if contents.output else 0
+    if preparation is not None:
+        marks |= preparation.channels | (_WHITE if preparation.white else 0)
+    out.number(marks)
+    if contents.output:
+        out.number(OUTPUTS.index(contents.output) + 1)
     if preparation is not None:
         if preparation.white:
             out.real(float(preparation.white))
@@ -131,7 +143,8 @@ def read(data: bytes, where: str) -> tuple[Callable[[Mapping[str, Form]], Conten
     facts = _read_facts(source)
     if source.left:
         raise source.error("bytes are left over", found=source.left)
-    return lambda weights: Contents(Graph(*parts, weights), *facts), declarations
+    inputs, nodes, outputs, names = parts
+    return lambda weights: Contents(Graph(inputs, nodes, outputs, weights, names), *facts), declarations
 
 
 def _default_name(op: str, ops: Counter[str]) -> str:
@@ -206,7 +219,7 @@ def _write_attr(out: Writer, value: Any) -> None:
             out.signed(number)
 
 
-def _read_graph(source: Reader) -> tuple[tuple[Any, Any, Any], list[Declaration]]:
+def _read_graph(source: Reader) -> tuple[tuple[Any, Any, Any, Any], list[Declaration]]:
     """Inputs, nodes and outputs, unchecked, and what the weights are to be."""
     names: list[str] = []
     declarations: list[Declaration] = []
@@ -223,13 +236,26 @@ def _read_graph(source: Reader) -> tuple[tuple[Any, Any, Any], list[Declaration]
         names.append(node.name)
     if len({name for name, *_ in declarations}) < len(declarations):
         raise source.error("two weights have one name")
-    outputs = tuple(_reference(source, names) for _ in range(source.count(1, 64)))
-    return (inputs, nodes, outputs), declarations
+    count = source.number(_NAMED | (_NAMED - 1))
+    if count & ~_NAMED > 64:
+        raise source.error("too many outputs", found=count & ~_NAMED, expected="up to 64")
+    outputs, output_names = [], []
+    for _ in range(count & ~_NAMED):
+        outputs.append(_reference(source, names))
+        if count & _NAMED:
+            output_names.append(source.text())
+    return (inputs, nodes, outputs, output_names), declarations
 
 
-def _read_facts(source: Reader) -> tuple[Preparation | None, tuple[str, ...], dict[str, str]]:
-    preparation = None
-    if channels := source.number(3 | _WHITE):
+def _read_facts(source: Reader) -> tuple[Preparation | None, tuple[str, ...], dict[str, str], str]:
+    preparation, output = None, ""
+    marks = source.number(3 | _WHITE | _OUTPUT)
+    if marks & _OUTPUT:
+        number = source.number(len(OUTPUTS))
+        if not number:
+            raise source.error("kind of output is none", found=number, expected=f"1 to {len(OUTPUTS)}")
+        output = OUTPUTS[number - 1]
+    if channels := marks & ~_OUTPUT:
         white = source.real() if channels & _WHITE else 0.0
         channels &= ~_WHITE
         height, width, resize = (source.number(1 << 16) for _ in range(3))
@@ -245,7 +271,7 @@ def _read_facts(source: Reader) -> tuple[Preparation | None, tuple[str, ...], di
         if provenance and key <= next(reversed(provenance)):
             raise source.error("provenance is out of order", found=repr(key))
         provenance[key] = source.text()
-    return preparation, classes, provenance
+    return preparation, classes, provenance, output
 
 
 def _read_node(source: Reader, names: list[str], ops: Counter[str], declarations: list[Declaration]) -> Node:

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from paring.distillation._networks import AVERAGES, Networks, Teacher
 from paring.errors import ArgumentError
 from paring.training.input import Batch
-from paring.training.optim import Loss, hard_target
+from paring.training.optim import Loss, hard_target, scores
 
 
 def distillation(
@@ -70,7 +70,7 @@ def distillation(
     def loss(network: nn.Module, batch: Batch) -> Tensor:
         if any(network is member for member in taught.networks):
             raise ArgumentError("a network cannot be its own teacher", fix="Give the loss a copy of it")
-        answers = _wide(network(batch.images))
+        answers = _wide(scores(network(batch.images)))
         members = taught.logits(batch)
         _check_classes(answers, members)
         total = weight * soft_loss(answers, members, temperature, average)

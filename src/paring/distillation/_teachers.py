@@ -12,6 +12,7 @@ from paring.container import Contents, read
 from paring.errors import ArgumentError
 from paring.graph import Graph
 from paring.image import Preparation
+from paring.layers import bare
 
 
 class Renormalized(nn.Module):
@@ -72,6 +73,7 @@ def teacher(
         if len(source.outputs) != 1 or len(source.inputs) != 1:
             raise ArgumentError("teacher needs one input and one output", where=where, found=len(source.outputs))
         source = rebuild(source)
+    source = bare(source)
     if own is not None:
         source = _fitted(source, own, preparation, where)
     return source.eval()

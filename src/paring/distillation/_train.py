@@ -21,6 +21,7 @@ from paring.distillation._hints import Hints, check_weight
 from paring.distillation._loss import distillation
 from paring.distillation._teachers import Renormalized
 from paring.errors import ArgumentError
+from paring.layers import bare
 from paring.training import Settings, World, join
 from paring.training.input import Source
 from paring.training.loop import Outcome, run
@@ -79,6 +80,7 @@ def distill(
         CheckpointError: if the cache is of other data or other teachers, or on a disk that not all processes see.
         TrainingError: as of any training; if another process is gone while the cache is made.
     """
+    student, teachers = bare(student), [bare(one) for one in teachers]
     if not 0 <= hard_weight <= 1:
         raise ArgumentError("invalid weight of the labels", found=hard_weight, expected="0 to 1")
     if hints and len(teachers) != 1:

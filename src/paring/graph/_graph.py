@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from math import prod
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from paring.graph._integer_ops import INTEGER_OPS, OPS
 #: Largest number of elements one value may have; no few bytes of file can ask for more memory than this.
 MAX_VALUE_ELEMENTS = 1 << 27
 
+T = TypeVar("T")
 #: Attribute values a node may hold.
 Attr = bool | int | float | str | tuple[int, ...]
 
@@ -61,6 +62,7 @@ class Graph:
         inputs: name to batch-free NHWC shape of each input value.
         nodes: operations in an order in which every value is made before it is read.
         outputs: names of the values the network answers with.
+        output_names: what these are called, where the network gives them names (the keys of a dictionary); else empty.
         weights: name (``fc1.weight``) to form.
         shapes: every value's batch-free shape by name, inputs first.
         quant_params: what the values that are codes stand for, by name; all other values are floats.
@@ -75,23 +77,29 @@ class Graph:
     nodes: Sequence[Node]
     outputs: Sequence[str]
     weights: Mapping[str, Form] = field(default_factory=dict)
+    output_names: Sequence[str] = ()
     shapes: Mapping[str, tuple[int, ...]] = field(init=False, repr=False, compare=False)
     quant_params: Mapping[str, QuantParams] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         inputs = {name: tuple(shape) for name, shape in self.inputs.items()}
         weights = dict(self.weights)
-        outputs = tuple(self.outputs)
+        outputs, names = tuple(self.outputs), tuple(self.output_names)
+        if names and (len(names) != len(outputs) or len(set(names)) < len(names)):
+            raise GraphError(
+                "names of outputs do not fit", found=", ".join(names), expected=f"{len(outputs)} different"
+            )
         nodes, shapes = _inferred(inputs, self.nodes, outputs, {name: form.shape for name, form in weights.items()})
         codes = infer_codes(nodes, outputs, weights, shapes)
-        self._set(inputs=inputs, nodes=nodes, outputs=outputs, weights=weights, shapes=shapes, quant_params=codes)
+        self._set(inputs=inputs, nodes=nodes, outputs=outputs, weights=weights, output_names=names)
+        self._set(shapes=shapes, quant_params=codes)
 
     def _set(self, **fields: Any) -> None:
         for name, value in fields.items():
             object.__setattr__(self, name, MappingProxyType(value) if isinstance(value, dict) else value)
 
     def __reduce__(self) -> Any:
-        return Graph, (dict(self.inputs), self.nodes, self.outputs, dict(self.weights))
+        return Graph, (dict(self.inputs), self.nodes, self.outputs, dict(self.weights), self.output_names)
 
     def replaced(
         self,
@@ -100,7 +108,7 @@ class Graph:
         outputs: Iterable[str] | None = None,
         weights: Mapping[str, Form] | None = None,
     ) -> Graph:
-        """A new graph with other nodes, outputs or (all) weights, checked anew.
+        """A new graph with other nodes, outputs (as many, where they have names) or (all) weights, checked anew.
 
         Raises:
             GraphError: as for a graph made from its parts.
@@ -110,6 +118,7 @@ class Graph:
             self.nodes if nodes is None else tuple(nodes),
             self.outputs if outputs is None else tuple(outputs),
             self.weights if weights is None else weights,
+            self.output_names,
         )
 
     def with_weights(self, weights: Mapping[str, Form]) -> Graph:
@@ -159,6 +168,22 @@ class Graph:
             for name, form in self.weights.items()
         }
         return self.with_weights(weights)
+
+    def answers(self, values: Mapping[str, T]) -> T | dict[str, T]:
+        """What the network answers, of its values by name: one, or a dictionary by the outputs' names.
+
+        Outputs without names of their own go by their values'; a value that is there twice gets ``_2`` behind it.
+        """
+        if len(self.outputs) == 1:
+            return values[self.outputs[0]]
+        found: dict[str, T] = {}
+        for place, value in enumerate(self.outputs):
+            name = self.output_names[place] if self.output_names else value
+            count = 1
+            while name in found:
+                name = f"{value}_{(count := count + 1)}"
+            found[name] = values[value]
+        return found
 
     @property
     def parameters(self) -> int:

@@ -35,3 +35,7 @@ from paring.layers._popcount import popcount as popcount
 from paring.layers._shuffle import ChannelShuffle as ChannelShuffle
 from paring.layers._shuffle import channel_shuffle as channel_shuffle
 from paring.layers._whitening import Whitening as Whitening
+from paring.layers._wrappers import bare as bare
+from paring.layers._wrappers import check_built as check_built
+from paring.layers._wrappers import check_layers as check_layers
+from paring.layers._wrappers import duplicate as duplicate

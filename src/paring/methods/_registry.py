@@ -17,6 +17,7 @@ from ast import literal_eval
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import wraps
 from typing import Any, TypeVar
 
 from torch import nn
@@ -24,6 +25,7 @@ from torch import nn
 from paring.capture import Rebuilt
 from paring.errors import ArgumentError
 from paring.graph import Graph
+from paring.layers import bare
 from paring.methods._amounts import Amount, Strength
 from paring.methods._report import Report
 from paring.parametrize._plugins import load_plugins
@@ -181,11 +183,14 @@ def method(
     Its first argument is the network; ``targets`` and each amount's keywords follow where it has amounts. What is named
     in :data:`SUPPLIED` comes from whoever runs it; everything else is an option, a JSON value with a default.
 
+    The method gets a network out of its wrappers (:func:`paring.layers.bare`).
+
     Raises:
         TypeError: if another method has the name.
     """
 
     def registered(function: F) -> F:
+        function = _unwrapping(function)
         name = function.__name__
         there = _METHODS.get(name)
         if there is not None and there.apply.__module__ != function.__module__:
@@ -196,6 +201,18 @@ def method(
         return function
 
     return registered
+
+
+def _unwrapping(function: F) -> F:
+    @wraps(function)
+    def unwrapped(*arguments: Any, **options: Any) -> Any:
+        return function(*map(_bare, arguments), **{name: _bare(value) for name, value in options.items()})
+
+    return unwrapped  # type: ignore[return-value]
+
+
+def _bare(value: Any) -> Any:
+    return bare(value) if isinstance(value, nn.Module) else value
 
 
 def methods() -> dict[str, Method]:

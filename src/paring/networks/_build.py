@@ -100,8 +100,12 @@ def in_float32(module: nn.Module, where: object = None) -> nn.Module:
 
 
 def check_finite(module: nn.Module, named: Named) -> None:
-    """Weights that are no numbers would only show after the training as an error of 90 %."""
+    """Weights that are no numbers would only show after the training as an error of 90 %; lazy ones have none yet."""
     import torch
+
+    from paring.layers import check_built
+
+    check_built(module)
 
     for name, tensor in module.state_dict().items():
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():

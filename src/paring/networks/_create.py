@@ -63,6 +63,8 @@ def create(
 def _called(net: Any, weights: Any, arguments: Mapping[str, Any]) -> nn.Module:
     from torch import nn
 
+    from paring.layers import bare
+
     if isinstance(net, nn.Module) and not arguments:
         module = net
     elif callable(net) and not isinstance(net, nn.Module):
@@ -71,6 +73,7 @@ def _called(net: Any, weights: Any, arguments: Mapping[str, Any]) -> nn.Module:
         raise ArgumentError("not a network", found=type(net).__name__, expected="a name, a file or a function")
     if not isinstance(module, nn.Module):
         raise ArgumentError("function did not return a network", found=type(module).__name__, expected="nn.Module")
+    module = bare(module)
     _load(module, weights)
     return module.eval()
 

@@ -111,6 +111,8 @@ def _own(place: str, net: str, classes: int | None, given: dict[str, Any]) -> nn
     """Call the user's function; it gets the number of classes if it takes ``num_classes``."""
     from torch import nn
 
+    from paring.layers import bare
+
     path, _, name = place.rpartition(":")
     folder = str(Path(path).expanduser().resolve().parent) if path.endswith(".py") else str(Path.cwd())
     try:
@@ -128,7 +130,7 @@ def _own(place: str, net: str, classes: int | None, given: dict[str, Any]) -> nn
     if not isinstance(network, nn.Module):
         found = type(network).__name__
         raise ArgumentError("function did not return a network", where=net, found=found, expected="nn.Module")
-    return network
+    return bare(network)
 
 
 class _EndedError(Exception):

@@ -4,6 +4,8 @@ from paring.parametrize._clipping import between_steps as between_steps
 from paring.parametrize._clipping import center_and_clip_weights as center_and_clip_weights
 from paring.parametrize._clipping import clip_weights as clip_weights
 from paring.parametrize._discrete import straight_through as straight_through
+from paring.parametrize._foreign import settle as settle
+from paring.parametrize._foreign import settled as settled
 from paring.parametrize._half import Half as Half
 from paring.parametrize._half import halve as halve
 from paring.parametrize._half import round_half as round_half

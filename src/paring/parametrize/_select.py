@@ -9,9 +9,12 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
+from torch.nn.utils import parametrize, prune
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
 
 from paring.errors import ArgumentError
+from paring.layers import bare, check_layers
 
 T = TypeVar("T")
 
@@ -36,8 +39,11 @@ class Place(NamedTuple):
 def places(module: nn.Module) -> dict[str, Place]:
     """Every parameter's plain name (``fc1.weight``, parametrized or not) with its place, in the module's order.
 
-    A parameter that two modules share has one place, the first, which knows the others.
+    A parameter that two modules share has one place, the first, which knows the others. Names are those inside of
+    wrappers (``nn.DataParallel``, ``torch.compile``).
     """
+    module = bare(module)
+    check_layers(module)
     found: dict[str, Place] = {}
     seen: dict[int, str] = {}
     for path, child in module.named_modules():
@@ -56,6 +62,13 @@ def places(module: nn.Module) -> dict[str, Place]:
             else:
                 found[first] = found[first]._replace(others=(*found[first].others, (plain, child, name)))
     return found
+
+
+def hooked(child: nn.Module) -> list[tuple[Any, str]]:
+    """Hooks of torch's old utilities that compute a weight before each forward pass, and the weights' names."""
+    hooks = child._forward_pre_hooks.values()
+    masks = [(hook, hook._tensor_name) for hook in hooks if isinstance(hook, prune.BasePruningMethod)]
+    return [(hook, hook.name) for hook in hooks if isinstance(hook, WeightNorm | SpectralNorm)] + masks
 
 
 def weights(module: nn.Module) -> dict[str, Place]:
@@ -82,8 +95,11 @@ def select(module: nn.Module, targets: Mapping[str, T]) -> dict[str, T]:
         parameter name to target, in the module's order.
 
     Raises:
-        ArgumentError: if a pattern matches nothing, with the nearest names.
+        ArgumentError: if a pattern matches nothing, with the nearest names; or a weight that an old hook of torch's
+            computes.
     """
+    module = bare(module)
+    hidden = [f"{path}.{name}".lstrip(".") for path, child in module.named_modules() for _, name in hooked(child)]
     everything, layers = places(module), weights(module)
     chosen: dict[str, T] = {}
     for pattern, target in targets.items():
@@ -92,6 +108,13 @@ def select(module: nn.Module, targets: Mapping[str, T]) -> dict[str, T]:
         else:
             paths = {name: [n.rpartition(".")[0] or "weight" for n in _names(name, at)] for name, at in layers.items()}
             hits = [name for name in layers if _hit(pattern, paths[name])]
+        by = [name for name in hidden if _hit(pattern, [name, name.rpartition(".")[0]])]
+        if by:
+            raise ArgumentError(
+                "weight is computed by a hook of torch's (weight norm, spectral norm, a pruning mask)",
+                where=by[0],
+                fix="Fold it into the weight first: paring.parametrize.settle(network)",
+            )
         if not hits:
             every = {name: _names(name, place) for name, place in everything.items()}
             known = [other.rpartition(".")[0] or "weight" for name in layers for other in every[name]]
@@ -183,13 +206,13 @@ def detach(module: nn.Module) -> None:
 def _bake(place: Place) -> None:
     place.module.parametrizations[place.tensor].eval()  # type: ignore[index,union-attr]  # nothing is drawn at random
     for module in (place.module, *(module for _, module, _ in place.others)):
-        _own_class(module)
+        own_class(module)
     parametrize.remove_parametrizations(place.module, place.tensor, leave_parametrized=True)
     for _, module, tensor in place.others:  # their original is the same parameter, and the weight by now
         parametrize.remove_parametrizations(module, tensor, leave_parametrized=False)
 
 
-def _own_class(module: nn.Module) -> None:
+def own_class(module: nn.Module) -> None:
     """A parametrized module has a class made for it, which ``copy.deepcopy`` lets the copy share; torch would take the
     weight from that class, and from the other module."""
     kind = type(module)

@@ -74,6 +74,7 @@ class Engine:
         outputs = dict.fromkeys(graph.outputs)
         self._shapes = [graph.shapes[name] for name in outputs]
         self._outputs = tuple(outputs)
+        self._named = graph.answers({name: name for name in outputs})
         self._input = next(iter(graph.inputs.values())) if len(graph.inputs) == 1 else None
         self._rank = 0 if self._input is None else len(self._input) + 1
         try:
@@ -111,9 +112,10 @@ class Engine:
                 self._program.run(inputs, outputs, count)
             except MemoryError:
                 raise ParingError("batch does not fit memory", found=f"{count} examples") from None
-        if len(outputs) == 1:
+        if isinstance(self._named, str):
             return outputs[0]
-        return dict(zip(self._outputs, outputs, strict=True))
+        found = dict(zip(self._outputs, outputs, strict=True))
+        return {name: found[value] for name, value in self._named.items()}
 
     __call__ = run
 

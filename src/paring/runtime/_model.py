@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from paring.container import Contents, Inspection, read, write
+from paring.container import Contents, Inspection, check_output, output_of, read, write
 from paring.data import _given as given
 from paring.errors import ArgumentError, GraphError
 from paring.graph import Graph
 from paring.image import Preparation, normalize, prepare
 from paring.image._prepare import picture, pixels
 from paring.runtime import reference
+from paring.runtime._answers import probabilities
 from paring.runtime._engine import StepTime, engine_for
 from paring.runtime._evaluate import evaluate
 from paring.runtime._limits import DEFAULT_LIMITS, Limits
@@ -49,13 +50,15 @@ class Model:
             possibly empty sequence of names) and ``provenance``.
         threads: threads of the native engine.
         engine: ``native`` or ``reference`` (the NumPy interpreter, slow).
+        output: what the answers are, one of :data:`paring.container.OUTPUTS`, where neither the contents nor the
+            graph's last operators say it rightly; kept in files that are saved.
 
     Raises:
-        ArgumentError: on an unknown engine.
+        ArgumentError: on an unknown engine or kind of output.
         GraphError: if the network does not have exactly one input and one output, or does not fit its preparation.
     """
 
-    def __init__(self, contents: Any, threads: int = 1, engine: str = "native") -> None:
+    def __init__(self, contents: Any, threads: int = 1, engine: str = "native", output: str = "") -> None:
         self._reference = engine == "reference"
         self.graph: Graph = contents.graph
         self.preparation: Preparation | None = contents.preparation
@@ -64,6 +67,11 @@ class Model:
         if len(self.graph.inputs) != 1 or len(self.graph.outputs) != 1:
             found = f"{len(self.graph.inputs)} inputs and {len(self.graph.outputs)} outputs"
             raise GraphError("model needs one input and one output", found=found, expected="paring.runtime.Engine")
+        self._told = check_output(output or getattr(contents, "output", ""))
+        #: What the graph's last operators show them to be.
+        self.shown = output_of(self.graph, len(self.classes))
+        #: What the answers are: ``logits``, ``probabilities``, ``multi-label``, ``regression`` or ``map``.
+        self.output = self._told or self.shown
         self.input_shape = next(iter(self.graph.inputs.values()))
         self.output_shape = self.graph.shapes[self.graph.outputs[0]]
         if self.preparation is not None and self.preparation.shape != self.input_shape:
@@ -92,8 +100,7 @@ class Model:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickles and copies hold the network as plain data, not the engine, which is built anew."""
-        contents = Contents(self.graph, self.preparation, self.classes, dict(self.provenance or {}))
-        return Model, (contents, self.threads, "reference" if self._reference else "native")
+        return Model, (self.contents, self.threads, "reference" if self._reference else "native")
 
     def __enter__(self) -> Model:
         return self
@@ -108,7 +115,7 @@ class Model:
     @property
     def contents(self) -> Contents:
         """What a file of it holds."""
-        return Contents(self.graph, self.preparation, self.classes, dict(self.provenance or {}))
+        return Contents(self.graph, self.preparation, self.classes, dict(self.provenance or {}), self._told)
 
     # --- out of it -----------------------------------------------------------------------------------------------
 
@@ -168,18 +175,21 @@ class Model:
     def classify(self, images: Any, top: int = 5) -> list[list[tuple[str, float]]]:
         """The most probable classes of each image, best first, with their probabilities.
 
+        Logits go through a softmax, those of a network of many labels or of one number through a sigmoid, and what is
+        a probability already stays; :attr:`output` says which. A single number is the probability of the second of two
+        classes, ``1`` beside ``0`` if they have no names.
+
         Args:
             images: as for :meth:`__call__`.
             top: how many classes, at least 1.
+
+        Raises:
+            ArgumentError: if the answers are no classes but numbers or maps, or as :meth:`__call__`.
         """
         if top < 1:
             raise ArgumentError("top is below 1", found=top)
-        scores = self(images)
-        if scores.ndim != 2:
-            raise ArgumentError("network is no classifier", found=f"output {self.output_shape}", expected="(classes,)")
-        if not self.ends_in_softmax:
-            scores = np.exp(scores - scores.max(axis=1, keepdims=True))
-            scores /= scores.sum(axis=1, keepdims=True)
+        self.must_classify()
+        scores = probabilities(self(images), self.output, self.shown)
         order = np.argsort(-scores, axis=1, kind="stable")[:, :top]
         return [
             [(self.class_name(int(c)), float(p)) for c, p in zip(best, row[best], strict=True)]
@@ -192,11 +202,13 @@ class Model:
         Args:
             data: images with labels: a pair of arrays or tensors, a loader of such pairs, a data set, ``kind:where``
                 (its test part), or a folder with a sub-folder for each class. Images as :meth:`__call__` takes them.
+                For a network of many labels also a pair with rows of 0 and 1; shares are then over single answers.
             size: images of a data set or a pair at a time.
 
         Returns:
-            ``images``, how many; ``accuracy`` and ``error``, shares; ``loss``, the mean cross-entropy; with at least
-            100 classes also ``error_5``, the share whose class is not among the five best answers.
+            ``images``, how many; ``accuracy`` and ``error``, shares; ``loss``, the mean cross-entropy (of many labels,
+            the binary one, also over labels); with at least 100 classes also ``error_5``, the share whose class is not
+            among the five best answers.
 
         Raises:
             ArgumentError: if there are no labels, or the network is no classifier.
@@ -300,20 +312,34 @@ class Model:
             )
         return self.preparation
 
-    @property
-    def ends_in_softmax(self) -> bool:
-        """Whether its answers are probabilities already."""
-        last = {node.name: node for node in self.graph.nodes}.get(self.graph.outputs[0])
-        return last is not None and last.op == "softmax"
+    def must_classify(self) -> None:
+        """Raises: ArgumentError: if the answers are no classes."""
+        if len(self.output_shape) != 1 or self.output in ("regression", "map"):
+            raise ArgumentError(
+                "network is no classifier",
+                found=f"output {self.output_shape}, {self.output}",
+                expected="(classes,)",
+                fix='Say so if it is one: output="logits" or "multi-label", --output'
+                if len(self.output_shape) == 1
+                else None,
+            )
 
 
-def load(path: str | Path, threads: int = 1, engine: str = "native", limits: Limits | None = DEFAULT_LIMITS) -> Model:
+def load(
+    path: str | Path,
+    threads: int = 1,
+    engine: str = "native",
+    *,
+    output: str = "",
+    limits: Limits | None = DEFAULT_LIMITS,
+) -> Model:
     """Open a `.pare` file as something callable on arrays and images; needs neither torch nor any Python class.
 
     Args:
         path: the file.
         threads: threads of the native engine.
         engine: ``native`` or ``reference``.
+        output: what the answers are, if it is not what the file says; see :class:`Model`.
         limits: how much an image may cost; the default keeps a small file of a stranger from taking much memory or
             time. None for any cost.
 
@@ -324,4 +350,4 @@ def load(path: str | Path, threads: int = 1, engine: str = "native", limits: Lim
     contents = read(path)
     if limits is not None:
         limits.check(contents, os.stat(path).st_size, path)
-    return Model(contents, threads, engine)
+    return Model(contents, threads, engine, output)

@@ -17,6 +17,7 @@ def html(model: Model) -> str:
     rows = {
         "input": "x".join(map(str, model.input_shape)),
         "output": "x".join(map(str, model.output_shape)),
+        "answers": model.output,
         "classes": _listed(model.classes),
         "parameters": f"{model.graph.parameters:,}",
         "operations": f"{len(model.graph.nodes):,}",

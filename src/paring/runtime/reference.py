@@ -36,8 +36,7 @@ def run(graph: Graph, x: np.ndarray | Mapping[str, np.ndarray]) -> np.ndarray | 
         ArgumentError: if ``x`` does not fit the graph's inputs.
     """
     values = dict(steps(graph, x))
-    outputs = {name: values[name] for name in graph.outputs}
-    return outputs if len(outputs) > 1 else values[graph.outputs[0]]
+    return graph.answers(values)
 
 
 def steps(graph: Graph, x: np.ndarray | Mapping[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:

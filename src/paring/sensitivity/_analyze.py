@@ -30,7 +30,8 @@ from torch import Tensor, nn
 
 from paring import __version__
 from paring.errors import ArgumentError, CheckpointError, DataError
-from paring.parametrize import detach, select, weights
+from paring.layers import bare
+from paring.parametrize import detach, select, settled, weights
 from paring.sensitivity._file import PointsFile
 from paring.sensitivity._methods import LAYER, Bench, Strength, strengths_of, tried, tried_by, usual
 from paring.sensitivity._replay import Replay
@@ -140,7 +141,7 @@ def sensitivity(
     if not wanted:
         raise ArgumentError("no method to try", expected=", ".join(tried()))
     labels = _checked_labels(images, labels)
-    copy = deepcopy(network).eval()
+    copy = settled(network).eval()
     detach(copy)
     paths = _layers(copy, layers)
     if batch < 1:
@@ -148,7 +149,7 @@ def sensitivity(
     bench = Bench(deepcopy(copy).cpu(), tuple(images.shape[1:]))
     if any(tried_by(name).trial.graph for name in wanted):
         _ = bench.graph  # what cannot be captured is refused here, not after the other methods
-    identity = {"network": fingerprint(network), "data": digest(images, labels), "paring": __version__}
+    identity = {"network": fingerprint(bare(network)), "data": digest(images, labels), "paring": __version__}
     file = PointsFile(cache, identity) if cache is not None else None
     known = {_key(point): point for point in _read(file)}
     asked = [Point(path, name, one) for name, strengths in wanted.items() for path in paths for one in strengths]

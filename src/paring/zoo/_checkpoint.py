@@ -118,6 +118,9 @@ def load_weights(
         ArgumentError: on an unknown layout.
         CheckpointError: if the file is damaged or missing, or the tensors do not fit (a table lists them).
     """
+    from paring.layers import bare
+
+    model = bare(model)
     where, content, asked = _read(source)
     known = _layouts(model)
     if layout != "auto" and layout not in known:

@@ -3,7 +3,9 @@ import json
 import numpy as np
 import pytest
 
+from paring.container import write
 from tests.cli.examples import digits, naive_scores
+from tests.runtime.test_output import IMAGE, Z, fixed, sigmoid
 
 PIL = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
 
@@ -51,3 +53,29 @@ def test_mistakes(paring, pare, images, tmp_path):
         assert message in err
     code, out, err = paring("run", images[0], images[0])
     assert (code, out) == (4, "")
+
+
+def test_what_the_answers_are(paring, tmp_path):
+
+    def run(*words):
+        code, out, err = paring(*words, "--json")
+        assert code == 0, err
+        return json.loads(out)
+
+    for label in ("no", "yes"):
+        for split in ("train", "test"):
+            (tmp_path / "set" / split / label).mkdir(parents=True)
+            for number in range(2):
+                PIL.fromarray(IMAGE[..., 0]).save(tmp_path / "set" / split / label / f"{number}.png")
+    picture = tmp_path / "set" / "test" / "no" / "0.png"
+    write(tmp_path / "one.pare", fixed(z=[2.0], classes=("no", "yes")))
+    write(tmp_path / "many.pare", fixed(ends=("sigmoid",)))
+    [row] = run("run", tmp_path / "many.pare", picture)
+    np.testing.assert_allclose([c["probability"] for c in row["classes"]], [sigmoid(z) for z in Z], rtol=1e-6)
+    [row] = run("run", tmp_path / "many.pare", picture, "--output", "regression")
+    np.testing.assert_allclose(row["numbers"], [sigmoid(z) for z in Z], rtol=1e-6)
+    [row] = run("run", tmp_path / "one.pare", picture)
+    assert [c["class"] for c in row["classes"]] == ["yes", "no"]
+    found = run("eval", tmp_path / "one.pare", "--data", f"imagefolder:{tmp_path / 'set'}")
+    assert (found["wrong"], found["images"]) == (2, 4)
+    assert run("inspect", tmp_path / "many.pare")["answers"] == "multi-label"

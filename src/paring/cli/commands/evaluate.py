@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
-from paring.cli.measure._scoring import Score, check_classes, in_torch, score
+from paring.cli.measure._scoring import Score, check_classes, in_engine, in_torch, score
 from paring.cli.options._common import (
     NET_HELP,
     Data,
@@ -16,6 +16,7 @@ from paring.cli.options._common import (
     Limit,
     NoLimits,
     OnBadImage,
+    Output,
     Threads,
     Weights,
     checked_threads,
@@ -26,7 +27,7 @@ from paring.cli.render._output import count, note, note_bad, percent, print_fact
 from paring.errors import ArgumentError, FormatError
 
 if TYPE_CHECKING:
-    from paring.runtime import Limits
+    pass
 
 
 @picture_options
@@ -41,6 +42,7 @@ def evaluate(
     batch_size: Annotated[
         int, typer.Option("--batch-size", "-b", metavar="N", help="How many images to compute at once.")
     ] = 64,
+    output: Output = "",
     threads: Threads = None,
     limit: Limit = None,
     pictures: dict[str, Any] | None = None,
@@ -65,8 +67,11 @@ def evaluate(
         if weights is not None or said(pictures):
             raise ArgumentError("a .pare file brings its own weights and preparation", where=net)
         most = limits(no_limits)
-        result, found, engine = _file(Path(net), data, split, loading, batch_size, threads, pictures["classes"], most)
+        options = {"threads": threads, "limits": most, "output": output}
+        result, found, engine = _file(Path(net), data, split, loading, batch_size, pictures["classes"], options)
     else:
+        if output:
+            raise ArgumentError("only a .pare file says what its answers are", where=net, found=f"--output {output}")
         result, found, engine = _network(net, weights, data, split, loading | pictures, batch_size, threads)
     note_bad(result.bad)
     classes = _per_class(found, result.classes)
@@ -110,14 +115,13 @@ def _file(
     split: str,
     loading: dict[str, Any],
     batch_size: int,
-    threads: int,
     names: tuple[str, ...],
-    most: Limits | None,
+    options: dict[str, Any],
 ) -> Any:
     """A `.pare` file in the engine: (data, score, what it ran in)."""
     from paring import data, runtime
 
-    model = runtime.load(path, threads=threads, limits=most)
+    model = runtime.load(path, **options)
     if model.preparation is None:
         raise FormatError("file does not say how to prepare an image", where=path)
     samples = data.load(spec, split, preparation=model.preparation, **loading)
@@ -126,7 +130,7 @@ def _file(
     if known and len(known) == answers and (names or len(samples.classes) < answers):
         samples = data.aligned(samples, known, bool(names))
     check_classes(path, model, samples)
-    return samples, score(model, samples, batch_size, "evaluating"), describe_engine(threads)
+    return samples, score(in_engine(model), samples, batch_size, "evaluating"), describe_engine(options["threads"])
 
 
 def _network(

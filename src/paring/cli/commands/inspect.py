@@ -49,6 +49,7 @@ def inspect(
                 "inputs": {name: list(shape) for name, shape in graph.inputs.items()},
                 "outputs": list(graph.outputs),
                 "nodes": len(graph.nodes),
+                "answers": contents.output or container.output_of(graph, len(contents.classes)),
                 "classes": list(contents.classes),
                 "preparation": None if contents.preparation is None else vars(contents.preparation),
                 "provenance": contents.provenance,
@@ -75,6 +76,7 @@ def inspect(
         "input": ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in graph.inputs.items()),
         "graph": f"{len(graph.nodes)} operations, {count(graph.parameters)} weights",
         "image": describe(contents.preparation) if contents.preparation else "",
+        "answers": contents.output or container.output_of(graph, len(contents.classes)),
         "classes": ", ".join(contents.classes[:10]) + ", ..." * (len(contents.classes) > 10),
     }
     print_facts(facts | contents.provenance)

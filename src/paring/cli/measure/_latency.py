@@ -208,7 +208,7 @@ def profile(model: Model, runs: int = 50) -> tuple[list[NodeTime], str]:
 def accuracy(model: Model, path: Path, spec: str, loading: dict[str, object], record: Record | None) -> Accuracy:
     """The error of a file in the engine over the test split of a set, beside what the run's record says of before."""
     from paring import data
-    from paring.cli.measure._scoring import check_classes, score
+    from paring.cli.measure._scoring import check_classes, in_engine, score
     from paring.errors import FormatError
     from paring.report import Accuracy
 
@@ -216,7 +216,7 @@ def accuracy(model: Model, path: Path, spec: str, loading: dict[str, object], re
         raise FormatError("file does not say how to prepare an image", where=path)
     samples = data.load(spec, "test", preparation=model.preparation, **loading)  # type: ignore[arg-type]
     check_classes(path, model, samples)
-    found = score(model, samples, 64, "evaluating")
+    found = score(in_engine(model), samples, 64, "evaluating")
     same = record is not None and record.data == spec and record.test_images == len(samples)
     return Accuracy(
         f"{samples.name} {samples.split}",

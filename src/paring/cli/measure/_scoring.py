@@ -88,17 +88,20 @@ def check_classes(path: Path, model: Model, data: Dataset) -> None:
     """A file can be scored on a set only if both mean the same classes.
 
     Raises:
-        ArgumentError: if the number of classes or their names differ.
+        ArgumentError: if the number of classes or their names differ, or the network answers with no classes.
     """
-    if model.output_shape != (len(data.classes),):
+    one = model.output_shape == (1,) and len(data.classes) == 2
+    if model.output_shape != (len(data.classes),) and not one:
         raise ArgumentError(
             "network and data have different classes",
             where=path,
             found=f"{model.output_shape[-1]} answers",
             expected=f"{len(data.classes)} classes of {data.name}",
         )
+    if not one or model.contents.output:
+        model.must_classify()
     if model.classes and model.classes != data.classes:
-        pairs = zip(model.classes, data.classes, strict=True)
+        pairs = zip(model.classes, data.classes, strict=False)
         number, (mine, theirs) = next((i, pair) for i, pair in enumerate(pairs) if pair[0] != pair[1])
         raise ArgumentError(
             "network and data name their classes differently",
@@ -106,6 +109,14 @@ def check_classes(path: Path, model: Model, data: Dataset) -> None:
             found=f"class {number} is {mine!r}",
             expected=f"{theirs!r} as in {data.name}",
         )
+
+
+def in_engine(model: Model) -> Answer:
+    """A file as an :data:`Answer`: a single number becomes the scores of two classes, no and yes."""
+    if model.output_shape != (1,):
+        return model
+    middle = 0.5 if model.output == "probabilities" or model.shown == "multi-label" else 0.0
+    return lambda images: np.stack([np.full(len(images), middle, np.float32), model(images)[:, 0]], axis=1)
 
 
 def in_torch(module: nn.Module) -> Answer:

@@ -28,6 +28,15 @@ DataIfAny = Annotated[str | None, typer.Option("--data", "-d", metavar="SPEC", h
 Threads = Annotated[
     int | None, typer.Option("--threads", "-t", metavar="N", help="Processor threads. [dim]Default: all cores.[/dim]")
 ]
+Output = Annotated[
+    str,
+    typer.Option(
+        "--output",
+        metavar="KIND",
+        help="What the answers are: logits, probabilities, multi-label, regression or map. "
+        "[dim]Default: what the file says, else what its last operators show.[/dim]",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, max=(1 << 63) - 1, help="Seed of everything random.")]
 Limit = Annotated[

@@ -14,7 +14,6 @@ row can be that, so one of two stands for it at the start of training:
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Sequence
 
@@ -23,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from paring.errors import ArgumentError
+from paring.layers import duplicate
 from paring.training._distributed import device_of
 
 #: Weight of the ridge that draws the dustbin's row to its start, per image; keeps separable images finite.
@@ -50,7 +50,7 @@ def specialize(generalist: nn.Module, classes: Sequence[int], images: Tensor) ->
         ArgumentError: if the classes cannot be, no fully connected or 1x1 convolution layer gives the logits, or
             something behind that layer mixes the classes.
     """
-    network = copy.deepcopy(generalist).eval()
+    network = duplicate(generalist).eval()
     images = images.to(device_of(network))
     name, wanted, features = _watch(network, images)
     head = network.get_submodule(name)

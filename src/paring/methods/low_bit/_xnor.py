@@ -22,9 +22,9 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
-from paring.capture._capture import as_plain, bare, examples_for
+from paring.capture._capture import as_plain, examples_for
 from paring.errors import ArgumentError, CheckpointError
-from paring.layers import BinaryConv2d, BinaryLinear
+from paring.layers import BinaryConv2d, BinaryLinear, bare
 from paring.methods._amounts import Amount, Targets
 from paring.methods._registry import method, must_be_module
 from paring.methods._report import Report, Row

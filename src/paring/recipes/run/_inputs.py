@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,6 +13,8 @@ from paring.capture import outline
 from paring.data import Dataset, Listing, listing, load
 from paring.errors import ArgumentError
 from paring.graph import Graph
+from paring.layers import bare
+from paring.parametrize import settled
 from paring.training.input import Images, derived_seed
 
 #: A network: in the zoo, made by a function, or as it is.
@@ -74,7 +75,7 @@ def opened(
     _check_answers(built, train)
     graph = outline(built, train.shape)  # what cannot be written is refused here, not after the training
     if isinstance(network, nn.Module):
-        called = type(network).__name__
+        called = type(bare(network)).__name__
     else:
         called = network if isinstance(network, str) else getattr(network, "__name__", "network")
     return Inputs(name or called, built, graph, train, test, title)
@@ -114,10 +115,10 @@ def _part(data: Images, rows: slice) -> Images:
 
 def _built(network: Network, classes: int, seed: int, arguments: dict[str, Any]) -> nn.Module:
     if isinstance(network, nn.Module):
-        return copy.deepcopy(network).to("cpu").float().eval()
+        return settled(network, 5).to("cpu").float().eval()
     torch.manual_seed(seed)
     made = network() if callable(network) else _from_zoo(network, classes, seed, arguments)
-    return made.to("cpu").float().eval()
+    return settled(made, 5).to("cpu").float().eval()
 
 
 def _from_zoo(name: str, classes: int, seed: int, arguments: dict[str, Any]) -> nn.Module:
@@ -137,9 +138,14 @@ def _from_zoo(name: str, classes: int, seed: int, arguments: dict[str, Any]) -> 
 def _check_answers(network: nn.Module, data: Images) -> None:
     try:
         with torch.no_grad():
-            shape = tuple(network(torch.zeros(1, *data.shape)).shape)
+            answer = network(torch.zeros(1, *data.shape))
     except RuntimeError as error:
         raise ArgumentError("network cannot take these images", found=str(error).splitlines()[0]) from None
+    if not isinstance(answer, torch.Tensor):
+        raise ArgumentError(
+            "network does not answer with one tensor", found=type(answer).__name__, expected=f"(N, {len(data.classes)})"
+        )
+    shape = tuple(answer.shape)
     if shape != (1, len(data.classes)):
         raise ArgumentError(
             "network and data disagree on the number of classes", found=shape[-1], expected=len(data.classes)

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from paring.errors import ArgumentError, CheckpointError
+from paring.layers import bare, check_built
 from paring.parametrize import between_steps
 from paring.record import Training
 from paring.training._distributed import World, join, together
@@ -124,7 +125,8 @@ def run(
         OutputError: if the folder cannot be written.
         KeyboardInterrupt: after Ctrl-C or SIGTERM, when the step was finished and saved.
     """
-    folder = Path(folder)
+    folder, network = Path(folder), bare(network)
+    check_built(network)
     settings.check()
     for name, number, low in (("until", until, 1), ("keep", keep, 1), ("log_every", log_every, 0)):
         if number is not None and number < low:

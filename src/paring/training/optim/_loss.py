@@ -24,9 +24,25 @@ def cross_entropy(smoothing: float = 0.0) -> Loss:
         raise ArgumentError("invalid label smoothing", found=smoothing, expected="0 to below 1")
 
     def loss(network: nn.Module, batch: Batch) -> Tensor:
-        return F.cross_entropy(network(batch.images), hard_target(batch), label_smoothing=smoothing)
+        return F.cross_entropy(scores(network(batch.images)), hard_target(batch), label_smoothing=smoothing)
 
     return loss
+
+
+def scores(answer: object) -> Tensor:
+    """A network's answer, if it is one tensor.
+
+    Raises:
+        ArgumentError: if it is not.
+    """
+    if not isinstance(answer, Tensor):
+        raise ArgumentError(
+            "network answers with more than one tensor while it trains",
+            found=type(answer).__name__,
+            expected="a tensor (N, classes)",
+            fix="Let it return the scores alone (aux_logits=False and the like), or give a loss that takes all",
+        )
+    return answer
 
 
 def hard_target(batch: Batch) -> Tensor:

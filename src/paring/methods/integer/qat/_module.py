@@ -277,7 +277,8 @@ class QATModule(Rebuilt):
             if "low" in attrs and node.name in self._codes:
                 attrs |= self._clamps(node)
             nodes.append(replace(node, attrs=attrs))
-        return Graph(self._inputs, nodes, self._answers, {name: weights[name] for name in self._weights})
+        weights = {name: weights[name] for name in self._weights}
+        return Graph(self._inputs, nodes, self._answers, weights, self._answer_names)
 
 
 def _weight(node: Node) -> str:
