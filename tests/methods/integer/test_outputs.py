@@ -59,10 +59,14 @@ def test_outputs_are_not_rounded_to_levels(end):
     ):
         channels = zip(wanted.movedim(1, 0).flatten(1), found.movedim(1, 0).flatten(1), ratios, strict=True)
         for y, z, ratio in channels:
+            if not (y != y[0]).any():  # dead behind the relu
+                assert torch.equal(y, z)
+                assert ratio == 150
+                continue
             judge = 10 * np.log10(float((y - y.mean()).square().sum() / (y - z).square().sum()))
             assert judge > 25
             assert ratio == pytest.approx(judge, abs=0.2)
-            assert len(z.unique()) > min(300, 0.8 * len(y.unique()))
+            assert len(z.unique()) > 0.8 * len(y.unique())
     assert any(note.startswith("output ") for note in made.notes)
 
 
