@@ -8,8 +8,9 @@ from typing import Any
 
 import torch
 
-from paring.capture._lower import Const, Lowering, Value, advice, rule
+from paring.capture._lower import Const, Lowering, Value, rule
 from paring.capture._program import BATCH
+from paring.capture._values import advice
 from paring.capture._view import whole
 
 
