@@ -111,8 +111,12 @@ def test_what_does_not_go_together_is_said(paring, own, loose, tmp_path, more, w
     assert len(err.splitlines()) <= 2
 
 
-def test_sizes_that_are_not_square_and_the_measured_normalization_is_said(paring, own, labeled):
-    code, out, err = paring("eval", f"{own}:net", "--data", f"imagefolder:{labeled}", "--size", "16x28", "--json")
+def test_sizes_that_are_not_square_and_the_measured_normalization_is_said(paring, own, labeled, tmp_path):
+    layers = nn.Conv2d(1, 6, 3, 2, 1), nn.ReLU(), nn.Flatten(), nn.Linear(6 * 8 * 14, 10)
+    torch.save(nn.Sequential(*layers).state_dict(), tmp_path / "w.pt")
+    code, out, err = paring(
+        "eval", f"{own}:net", "-w", tmp_path / "w.pt", "--data", f"imagefolder:{labeled}", "--size", "16x28", "--json"
+    )
     assert code == 0, err
     assert json.loads(out)["images"] > 0
     assert "the weights do not say how pictures were normalized" in err

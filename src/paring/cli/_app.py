@@ -128,12 +128,17 @@ def execute(arguments: list[str]) -> int:
 
 
 def _warned(
-    message: Warning | str, category: type[Warning], place: str, line: int, file: Any = None, text: Any = None
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: Any = None,
+    line: str | None = None,
 ) -> None:
     """A warning of Paring's own as one line among the others; of others, with its place."""
     if not rank():
-        own = os.sep + "paring" + os.sep in place or issubclass(category, UserWarning)
-        note(str(message) if own else f"{place}:{line}: {category.__name__}: {message}")
+        own = os.sep + "paring" + os.sep in filename or issubclass(category, UserWarning)
+        note(str(message) if own else f"{filename}:{lineno}: {category.__name__}: {message}")
 
 
 def _check_alone(words: list[str]) -> None:

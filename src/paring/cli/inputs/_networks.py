@@ -101,7 +101,7 @@ def opened(
     except networks.ChannelsError as error:
         note_channels(error)
         samples, module, classes = load(channels=error.channels)
-    if named.weights is not None or named.own_weights:
+    if named.weights is not None:
         note_measured(named, asked, samples.preparation)
     return data.aligned(samples, classes), module
 
