@@ -44,12 +44,12 @@ def test_a_mistake_is_one_line_and_a_documented_code(places, tmp_path, monkeypat
 
 
 def test_faults_are_seen():
-    """The judge itself: silence, two lines, a traceback, a wrong code."""
+    """The judge itself: silence, two errors, a wrong code, words of Python."""
     assert mistakes.faults(2, "error: invalid number; found -1.\n") == []
     assert mistakes.faults(0, "") == ["exit code 0", "0 lines"]
     assert mistakes.faults(2, "error: one.\nerror: two.\n") == ["2 lines"]
     assert mistakes.faults(70, "error: KeyError: 3.\n") == ["exit code 70", "says 'KeyError'"]
-    assert mistakes.faults(1, "Traceback\nerror: x.\n") == ["2 lines", "says 'Traceback'"]
+    assert mistakes.faults(1, "Traceback\nerror: x.\n") == ["says 'Traceback'"]
 
 
 def test_a_file_of_a_large_cost_is_refused_and_can_be_run(paring, tmp_path):
