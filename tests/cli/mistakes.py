@@ -16,8 +16,9 @@ DOCUMENTED = range(1, 9)
 #: What only somebody who reads the source would understand, or what Python says of itself.
 #: Commands whose table takes minutes.
 LONG = ("train", "distill", "compress", "sensitivity")
-#: Words that are right, though they look wrong: more than there is means all.
-RIGHT = {("--batch-size", "huge"), ("--limit", "huge"), ("--top", "huge")}
+#: Words that are right, though they look wrong: more than there is means all, and means may be below 0.
+RIGHT = {("--batch-size", "huge"), ("--limit", "huge"), ("--top", "huge"), ("--mean", "negative")}
+RIGHT |= {("--teacher-mean", "negative")}
 INTERNAL = re.compile(
     r"Traceback|Errno|object at 0x|<class|NoneType|has no attribute|positional argument|keyword argument|\bKeyError\b|"
     r"\bTypeError\b|\bIndexError\b|_[a-z]+\.py|\x1b|weights_only|Internal error"

@@ -1,4 +1,6 @@
 import hashlib
+import io
+import zipfile
 from dataclasses import replace
 
 import numpy as np
@@ -190,4 +192,14 @@ def test_a_baseline_that_unpacks_to_more_than_the_weights_is_refused(made, tmp_p
     np.savez_compressed(tmp_path / "baseline.npz", **{**before, "fc1.weight": np.zeros(1 << 22)})
     assert (tmp_path / "baseline.npz").stat().st_size < 1 << 20
     with pytest.raises(CheckpointError, match=r"fc1\.weight\.npy has 33,"):
+        gather(run / "net.pare", record=record, run=tmp_path)
+
+
+def test_a_baseline_whose_array_promises_more_than_there_is_is_refused(made, tmp_path):
+    run, record, *_ = made
+    entry = io.BytesIO()
+    np.lib.format.write_array_header_1_0(entry, {"descr": "<f4", "fortran_order": False, "shape": (1 << 50,)})
+    with zipfile.ZipFile(tmp_path / "baseline.npz", "w") as archive:
+        archive.writestr("fc1.weight.npy", entry.getvalue())
+    with pytest.raises(CheckpointError, match=r"baseline\.npz: weights before compression cannot be read"):
         gather(run / "net.pare", record=record, run=tmp_path)

@@ -188,7 +188,7 @@ def _histograms(contents: Contents, record: Record | None, run: str | os.PathLik
         raise
     except FileNotFoundError:
         return histograms(contents.graph)
-    except (OSError, ValueError, EOFError, BadZipFile, zlib.error, AttributeError, TypeError) as error:
+    except (OSError, ValueError, EOFError, BadZipFile, zlib.error, AttributeError, TypeError, MemoryError) as error:
         raise CheckpointError("weights before compression cannot be read", where=path, found=error) from None
 
 
