@@ -35,7 +35,7 @@ def sections(graph, weights=b"", *, facts=b"\0\0\0", count=None):
 
 def unchecked(inputs, nodes, outputs, weights=None):
     """What a graph holds, though it may be none."""
-    return SimpleNamespace(inputs=inputs, nodes=nodes, outputs=outputs, weights=weights or {})
+    return SimpleNamespace(inputs=inputs, nodes=nodes, outputs=outputs, output_names=(), weights=weights or {})
 
 
 def valid(parts):

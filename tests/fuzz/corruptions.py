@@ -140,7 +140,9 @@ def lie_about_weight(rng, data, contents):
         return None
     liar = SimpleNamespace(kind=form.kind, shape=tuple(shape), params=lambda: params, param_names=form.param_names)
     weights = {**graph.weights, name: liar}
-    lying = SimpleNamespace(inputs=graph.inputs, nodes=graph.nodes, outputs=graph.outputs, weights=weights)
+    lying = SimpleNamespace(
+        inputs=graph.inputs, nodes=graph.nodes, outputs=graph.outputs, output_names=(), weights=weights
+    )
     out = Writer()
     _network.write_graph(out, lying)
     _network.write_facts(out, contents)
