@@ -24,8 +24,6 @@ from paring.graph import Node
 MAX_COLUMNS = 8192
 #: Shares of the mean diagonal that are tried as damping.
 SHARES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0)
-#: Share of the inputs' power that may be the rounding of its sum in float32, and is no variance that can be fitted.
-_ROUNDING = 1e-5
 #: Operators that are such problems.
 SOLVABLE = ("conv2d", "linear")
 
@@ -42,7 +40,6 @@ class LeastSquares:
         count: columns of input seen.
         x: sum of ``x``, float32 ``(groups, columns, 1)``; None where it is not known.
         y: sum of ``y``, float32 ``(groups, out / groups, 1)``; likewise.
-        least: damping of each group that is never gone below, float32 ``(groups,)``; None: none.
     """
 
     weight: Tensor
@@ -52,7 +49,6 @@ class LeastSquares:
     count: int = 0
     x: Tensor | None = None
     y: Tensor | None = None
-    least: Tensor | None = None
 
     @classmethod
     def of(cls, node: Node, weight: Tensor) -> LeastSquares:
@@ -70,7 +66,7 @@ class LeastSquares:
         ``step`` images are unfolded at a time.
         """
         groups, outputs, _ = self.weight.shape
-        step = max(len(inputs), 1) if self.kernel is None else step
+        step = len(inputs) if self.kernel is None else step
         for start in range(0, len(inputs), step):
             x = self._columns(node, inputs[start : start + step])
             y = answers[start : start + step]
@@ -93,15 +89,12 @@ class LeastSquares:
     def centered(self) -> LeastSquares:
         """The problem of a layer whose bias makes up for every error of the mean.
 
-        ``H - sum x sum x^T / n`` and ``C - sum y sum x^T / n``: inputs and answers less their means. Where
-        inputs hardly vary (equal images, a large constant) what is left is rounding, so it is damped above that.
+        ``H - sum x sum x^T / n`` and ``C - sum y sum x^T / n``: inputs and answers less their means.
         """
         assert self.x is not None
         assert self.y is not None
         across = self.x.transpose(1, 2) / max(self.count, 1)
-        h, c = self.h - self.x @ across, self.c - self.y @ across
-        least = _ROUNDING * self.h.diagonal(dim1=1, dim2=2).mean(1)
-        return LeastSquares(self.weight, self.kernel, h, c, self.count, least=least)
+        return LeastSquares(self.weight, self.kernel, self.h - self.x @ across, self.c - self.y @ across, self.count)
 
     def loss(self, weight: Tensor) -> Tensor:
         """``(tr(W H W^T) - 2 tr(W C^T)) / count`` summed over the groups: the mean error up to a constant."""
@@ -117,8 +110,6 @@ class LeastSquares:
         if share is None:
             share = 0.01 + self.h.shape[1] / max(self.count, 1)
         extra = share * diagonal.mean(1).clamp_min(1e-12)[:, None]
-        if self.least is not None:
-            extra = torch.maximum(extra, self.least[:, None] * max(1.0, share))  # a larger share always damps more
         return self.h + torch.diag_embed(extra.expand_as(diagonal)), self.c + extra[:, :, None] * self.weight
 
     def _columns(self, node: Node, x: Tensor) -> Tensor:

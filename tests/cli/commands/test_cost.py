@@ -135,7 +135,7 @@ def test_bad_words(run, tmp_path):
         run("mobilenetv2")
     with pytest.raises(ArgumentError, match="width_mult"):
         run("lenet_5_1998", "--width", "2")
-    with pytest.raises(ArgumentError, match="not positive"):
+    with pytest.raises(ArgumentError, match="invalid number"):
         run("mobilenet_v2", "--width", "-1")
     with pytest.raises(ArgumentError, match="ending"):
         run("lenet_5_caffe", "--plot", "zoo.txt")

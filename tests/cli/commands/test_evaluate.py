@@ -68,7 +68,7 @@ def test_mistakes(paring, pare, tiny, idx_folder, tmp_path):
         (["eval", "lenet_5_cafe", "--data", data], 2, "no such network in the zoo.*lenet_5_caffe"),
         (["eval", tmp_path / "no.safetensors", "--data", data], 6, "checkpoint does not exist"),
         (["eval", f"{tiny}:tinny", "--data", data], 2, "no such function; expected tiny"),
-        (["eval", f"{tiny}:number", "--data", data], 2, "did not return a network; found <class 'int'>"),
+        (["eval", f"{tiny}:number", "--data", data], 2, "did not return a network; found int"),
         (["eval", f"{tiny}:broken", "--data", data], 2, "your code raised RuntimeError; found no luck today"),
         (["eval", f"{tmp_path}/none.py:x", "--data", data], 2, "file does not exist"),
         (["eval", f"{tiny}:tiny", "--data", data, "--size", 3], 2, "does not take the data's images"),

@@ -238,44 +238,6 @@ def test_per_tensor_scales_and_transposed_convolutions():
     assert (wanted - found).norm() < 0.05 * wanted.norm()
 
 
-@pytest.mark.parametrize(("channels", "out", "groups"), [(8, 1, 1), (8, 8, 8), (8, 4, 4)])
-def test_a_transposed_convolution_with_one_output_per_group(channels, out, groups):
-    torch.manual_seed(0)
-    net = nn.Sequential(nn.Conv2d(3, channels, 1), nn.ReLU(), nn.ConvTranspose2d(channels, out, 2, 2, groups=groups))
-    graph, images = capture(net.eval(), (3, 6, 6)), torch.randn(8, 3, 6, 6)
-    made = quantize(graph, images, aware=True)
-    form, weight = made.graph.weights["2.weight"], graph.weights["2.weight"].dense()
-    np.testing.assert_allclose(form.scales, [np.abs(weight).max() / 127], rtol=1e-6)
-    np.testing.assert_array_equal(form.codes, np.rint(weight / form.scales[0]))
-    with torch.no_grad():
-        wanted, found = net(images), made.network.eval()(images)
-    assert (wanted - found).norm() < 0.02 * wanted.norm()
-    assert made.network.as_graph().weights["2.weight"].scales == pytest.approx(form.scales)
-
-
-def test_a_convolution_and_its_transpose_share_a_weight():
-    class Tied(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.weight = nn.Parameter(torch.randn(4, 6, 3, 3) * 0.3)
-            self.last = nn.Conv2d(6, 2, 1)
-
-        def forward(self, x):
-            hidden = F.relu(F.conv2d(x, self.weight, padding=1))
-            return self.last(F.relu(F.conv_transpose2d(hidden, self.weight, padding=1)))
-
-    torch.manual_seed(2)
-    net = Tied().eval()
-    images = torch.randn(8, 6, 6, 6)
-    made = quantize(capture(net, (6, 6, 6)), images)
-    convolution, transposed = (n for n in made.graph.nodes if n.op in ("integer_conv2d", "conv_transpose2d"))
-    assert convolution.weights["weight"] == transposed.weights["weight"]
-    assert len(made.graph.weights[convolution.weights["weight"]].scales) == 1
-    with torch.no_grad():
-        wanted, found = net(images), rebuild(made.graph)(images)
-    assert (wanted - found).norm() < 0.03 * wanted.norm()
-
-
 def test_a_shared_weight_serves_both_layers():
     class Twice(nn.Module):
         def __init__(self):

@@ -5,13 +5,11 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from torch import nn
 from torch.nn import functional as F
 
-from paring.capture import capture, rebuild
 from paring.graph import Node
 from paring.methods._least_squares import LeastSquares
-from paring.methods.integer import adaround, gptq, quantize
+from paring.methods.integer import adaround, gptq
 from paring.methods.integer._gptq import _feed_back, descend
 
 
@@ -143,59 +141,3 @@ def test_descent_never_raises_the_error_and_stops_where_it_is_best():
         assert loss <= last + 1e-3
         last = loss
     assert torch.equal(codes, descend(h, c, codes, scale, 3, sweeps=1))
-
-
-def odd_network(kind):
-    torch.manual_seed(0)
-    net = nn.Sequential(nn.Conv2d(2, 6, 1), nn.ReLU(), nn.Flatten(), nn.Linear(54, 4)).eval()
-    with torch.no_grad():
-        if kind == "dead":
-            net[0].weight.zero_()
-            net[0].bias.fill_(-1)
-        elif kind == "large bias":
-            net[0].bias.fill_(1e7)
-    return net
-
-
-@pytest.mark.parametrize("rounding", ["gptq", "adaround"])
-@pytest.mark.parametrize("kind", ["plain", "dead", "large bias"])
-@pytest.mark.parametrize(("count", "equal"), [(1, False), (3, False), (16, True)])
-def test_few_or_equal_images_and_odd_layers(rounding, kind, count, equal):
-    net = odd_network(kind)
-    images = torch.randn(1 if equal else count, 2, 3, 3, generator=torch.Generator().manual_seed(1))
-    images = images.expand(count, -1, -1, -1).contiguous()
-    graph = capture(net, (2, 3, 3))
-    options = {"steps": 30} if rounding == "adaround" else {}
-
-    def error(how, **kwargs):
-        made = quantize(graph, images, weights=4, rounding=how, **kwargs)
-        with torch.no_grad():
-            return float((rebuild(made.graph)(images) - net(images)).norm() / net(images).norm())
-
-    assert error(rounding, options=options) < max(0.1, 1.5 * error("nearest"))
-
-
-def test_damping_rises_until_it_factors_and_says_so(monkeypatch):
-    graph = capture(odd_network("plain"), (2, 3, 3))
-    tried = []
-
-    def stubborn(problem, scales, most, *, damping):
-        tried.append(damping)
-        if len(tried) < 3:
-            raise torch.linalg.LinAlgError
-        return gptq(problem, scales, most, damping=damping)
-
-    monkeypatch.setattr("paring.methods.integer._tuning.gptq", stubborn)
-    made = quantize(graph, torch.randn(3, 2, 3, 3), weights=4, rounding="gptq")
-    assert tried[:3] == [None, 0.01, 0.03]
-    assert "0: inputs hardly vary: gptq with damping 0.03" in made.notes
-
-
-def test_no_better_codes_are_not_taken(monkeypatch):
-    graph = capture(odd_network("plain"), (2, 3, 3))
-    images = torch.randn(8, 2, 3, 3)
-    nearest = quantize(graph, images, weights=4)
-    monkeypatch.setattr("paring.methods.integer._tuning.gptq", lambda problem, *_, **__: problem.weight * torch.nan)
-    made = quantize(graph, images, weights=4, rounding="gptq")
-    np.testing.assert_array_equal(made.graph.weights["0.weight"].codes, nearest.graph.weights["0.weight"].codes)
-    assert "0: gptq found nothing better on these images: rounded to nearest" in made.notes

@@ -42,7 +42,7 @@ from paring.methods.integer._plan import Plan
 from paring.methods.integer._report import Quantized, describe_plan
 from paring.methods.integer._roles import ROUNDING, Bits, assign, widths
 from paring.methods.integer._tuning import ROUNDINGS, Tuner
-from paring.methods.integer._walk import Ratios, walk
+from paring.methods.integer._walk import walk
 from paring.methods.integer._weight_scales import SCALES, weight_scales
 from paring.methods.integer._workers import Workers, pieces
 from paring.methods.integer.equalize._activations import equalize_activations
@@ -51,8 +51,6 @@ from paring.methods.integer.qat._module import quantization_aware
 
 #: Integer biases are kept below this, so that sums stay exact in float32 simulation where the products allow it.
 _MOST_BIAS = 1 << 23
-#: Fewest levels that a concatenation's scale may leave to one of its parts.
-_FEWEST_LEVELS = 8
 #: Images on which it is measured what rounding does to the answers.
 _NOISE_IMAGES = 8
 
@@ -148,12 +146,7 @@ def quantize(
     roles = assign(graph, weights, on_codes=on_codes, answers=answers)
     plan = Plan(roles)
     told = moments(roles.graph, known) if norms and calibration is None else None
-    uneven: list[str] = []
     if on_codes:
-        uneven = _choose_codes(plan, calibration, told, activations, observer)
-    if uneven:
-        roles = assign(graph, weights, on_codes=on_codes, answers=answers, uneven=uneven)
-        plan = Plan(roles)
         _choose_codes(plan, calibration, told, activations, observer)
     if float_outputs:
         if float_outputs < 0:
@@ -165,10 +158,10 @@ def quantize(
         noise = output_noise(plan, calibration[:_NOISE_IMAGES])
         exact = noisiest(roles, noise, float_outputs)
         notes.append(f"sums kept in float, they made most of the noise: {', '.join(exact)}")
-        roles = assign(graph, weights, on_codes=on_codes, answers=answers, exact=exact, uneven=uneven)
+        roles = assign(graph, weights, on_codes=on_codes, answers=answers, exact=exact)
         plan = Plan(roles, codes={name: plan.codes[name] for name in (*roles.rounded(), *roles.entries())})
     _choose_weights(plan, per_channel, scales)
-    ratios = Ratios()
+    ratios: dict[str, float] = {}
     if calibration is not None:
         tuner = Tuner(plan, rounding, dict(options or {}), centered=correct)
         tune = None if rounding == "nearest" else tuner
@@ -206,12 +199,8 @@ def observe(graph: Graph, images: Tensor, values: list[str]) -> dict[str, Histog
 
 def _choose_codes(
     plan: Plan, images: Tensor | None, told: Mapping[str, Moments] | None, bits: Bits, observer: str
-) -> list[str]:
-    """Scale and zero point of everything that becomes codes.
-
-    Returns:
-        concatenations that leave a part too few levels.
-    """
+) -> None:
+    """Scale and zero point of everything that becomes codes."""
     roles = plan.roles
     values = list(dict.fromkeys([*roles.rounded(), *roles.entries()]))
     makers = {roles.settled(node.name): node.name for node in plan.graph.nodes if roles.role[node.name] in ROUNDING}
@@ -233,13 +222,6 @@ def _choose_codes(
             raise ArgumentError("an activation's width cannot be None alone", where=value, fix="Leave its layer float")
         scale, zero = affine(*ranges[home], chosen)
         plan.codes[value] = QuantParams(float(scale), zero, chosen)
-    return [
-        node.name
-        for node in plan.graph.nodes
-        if roles.role[node.name] == "concat"
-        for part in {_origin(plan, name) for name in node.inputs}
-        if 0 < ranges[part][1] - ranges[part][0] < plan.codes[node.name].scale * _FEWEST_LEVELS
-    ]
 
 
 def _homes(plan: Plan) -> dict[str, str]:
@@ -274,14 +256,10 @@ def _choose_weights(plan: Plan, per_channel: bool, how: str | None) -> None:
         if plan.roles.role[node.name] == "layer":
             least = np.abs(bias) / (float(_source(plan, node).scale) * _MOST_BIAS)
             chosen = np.maximum(chosen, least if per_channel else least.max()).astype(np.float32)
-        axis = axis if len(chosen) > 1 and axis else 0  # a single scale goes along axis 0
         if name in plan.weights:  # two layers share it: the wider scales serve both
-            other = plan.weights[name]
-            if (axis, len(chosen)) != (other.axis, len(other.scales)):  # a layer and its transposed: one scale
-                axis, chosen = 0, np.maximum(chosen.max(), other.scales.max()).reshape(1)
-            chosen = np.maximum(chosen, other.scales if len(chosen) > 1 else other.scales.max())
-            bits = max(bits, other.bits)
-        plan.weights[name] = Integer.from_dense(weight, chosen, bits, axis)
+            chosen = np.maximum(chosen, plan.weights[name].scales)
+            bits = max(bits, plan.weights[name].bits)
+        plan.weights[name] = Integer.from_dense(weight, chosen, bits, axis or 0)
 
 
 def _hold_biases(plan: Plan) -> None:
@@ -298,16 +276,12 @@ def _hold_biases(plan: Plan) -> None:
 
 
 def _source(plan: Plan, node: Node) -> QuantParams:
-    """What a layer's input codes stand for."""
-    return plan.codes[_origin(plan, node.inputs[0])]
-
-
-def _origin(plan: Plan, value: str) -> str:
-    """The value with a scale of its own that a value on codes has it from, back through what only moves codes."""
+    """What a layer's input codes stand for, followed back through what only moves them."""
     makers = {n.name: n for n in plan.graph.nodes}
+    value = node.inputs[0]
     while value not in plan.codes:
         value = makers[value].inputs[0]
-    return value
+    return plan.codes[value]
 
 
 def _equalize(

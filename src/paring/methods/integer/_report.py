@@ -5,17 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from paring.capture import BatchNorm
 from paring.graph import Graph
 from paring.methods._report import Report, Row
 from paring.methods.integer._plan import Plan
 from paring.methods.integer._roles import ROUNDING
-from paring.methods.integer._walk import Ratios
-
-#: Decibels below which a channel is mostly noise: its error is half of how it varies.
-_LOST = 6.0
 
 
 @dataclass(frozen=True)
@@ -45,8 +39,6 @@ class Quantized(Report[LayerReport]):
         on_codes: how many nodes compute on codes.
         plan: what was decided, over the float graph; quantization-aware training begins from it.
         norms: the batch norms that were given, as equalization left them.
-        outputs: output to the signal-to-noise ratio of each of its channels on the images, in decibels, float64
-            ``(C,)``, everything before it included; a channel's signal is how it varies. Empty without images.
     """
 
     graph: Graph
@@ -54,7 +46,6 @@ class Quantized(Report[LayerReport]):
     on_codes: int
     plan: Plan
     norms: dict[str, BatchNorm] = field(default_factory=dict)
-    outputs: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         """As of every report, with the answers' width, the scales and the signal-to-noise ratio."""
@@ -67,7 +58,7 @@ class Quantized(Report[LayerReport]):
         return ("layer", "before", "after", "answers", "scales", "SQNR"), rows
 
 
-def describe_plan(plan: Plan, ratios: Ratios, notes: list[str]) -> Quantized:
+def describe_plan(plan: Plan, ratios: Mapping[str, float], notes: list[str]) -> Quantized:
     """The report of a finished plan, with its graph."""
     roles = plan.roles
     layers = []
@@ -86,7 +77,7 @@ def describe_plan(plan: Plan, ratios: Ratios, notes: list[str]) -> Quantized:
                 node.op,
                 made.bits if made else 32,
                 (float(form.scales.min()), float(form.scales.max())),
-                ratios.layers.get(node.name),
+                ratios.get(node.name),
             )
         )
     on_codes = sum(role in (*ROUNDING, "move", "fused") for role in roles.role.values())
@@ -96,22 +87,9 @@ def describe_plan(plan: Plan, ratios: Ratios, notes: list[str]) -> Quantized:
         unit="bits a weight",
         rows=tuple(layers),
         summary=f"{len(layers)} layers have {widths}-bit weights, {on_codes} nodes compute on codes",
-        notes=(
-            *(f"float: {name}: {why}" for name, why in roles.reason.items()),
-            *notes,
-            *(_measured(name, found) for name, found in ratios.outputs.items()),
-        ),
+        notes=(*(f"float: {name}: {why}" for name, why in roles.reason.items()), *notes),
         graph=plan.emit(),
         floats=dict(roles.reason),
         on_codes=on_codes,
         plan=plan,
-        outputs=ratios.outputs,
     )
-
-
-def _measured(name: str, ratios: np.ndarray) -> str:
-    """An output's line: its median channel, its worst, and whether that is lost."""
-    worst = int(ratios.argmin())
-    line = f"output {name}: {np.median(ratios):.1f} dB by channel, the worst is {worst} with {ratios[worst]:.1f} dB"
-    lost = int((ratios < _LOST).sum())
-    return f"{line}; {lost} of {len(ratios)} channels are mostly noise" if lost else line

@@ -84,13 +84,7 @@ def widths(names: list[str], bits: Bits, what: str, otherwise: int | None = 8) -
 
 
 def assign(
-    graph: Graph,
-    weights: Bits,
-    *,
-    on_codes: bool = True,
-    answers: str = "float",
-    exact: Collection[str] = (),
-    uneven: Collection[str] = (),
+    graph: Graph, weights: Bits, *, on_codes: bool = True, answers: str = "float", exact: Collection[str] = ()
 ) -> Roles:
     """Decide on every node.
 
@@ -98,12 +92,9 @@ def assign(
         graph: batch norms folded.
         weights: width of each layer's weight; None leaves the layer in float.
         on_codes: whether activations become codes at all.
-        answers: ``float``: layers that make an output of the network, and all that stands between, keep their sums,
-            with an integer weight, so that answers are not rounded to codes; ``codes``: they are like others, but parts
-            that are joined to an output keep a scale each.
+        answers: ``float``: layers that make an output of the network keep their sums, with an integer weight, so that
+            answers are not rounded to codes; ``codes``: they are like others.
         exact: further layers that keep their sums; additions that read them are computed in float, too.
-        uneven: concatenations whose parts differ too much for one scale; they and their readers are computed in float,
-            up to the next layers, which keep an integer weight.
 
     Raises:
         ArgumentError: on a pattern without a match, a width that cannot be, or another value of ``answers``.
@@ -115,23 +106,15 @@ def assign(
     chosen = widths([node.name for node in graph.nodes if node.op in LAYERS], weights, "layer")
     nodes = {node.name: node for node in graph.nodes}
     readers = graph.readers()
-    final = _answering(graph, moved_only=answers == "codes")
-    uneven, sums = set(uneven), set(exact)  # values in float on request: additions of such join them
+    final = _answering(graph) if answers == "float" else set()
+    sums = set(exact)  # values in float on request: additions of such join them
     for node in graph.nodes:
         if node.op in LAYERS:
-            why = _why_float(node, final, sums, uneven)
-            role, reason = _weighted(graph, node, chosen[node.name], on_codes, why)
+            role, reason = _weighted(graph, node, chosen[node.name], on_codes, node.name in final, node.name in sums)
             if role != "float":
                 roles.bits[node.name] = chosen[node.name] or 8
         elif not on_codes:
             role, reason = "float", ""
-        elif node.name in uneven or not uneven.isdisjoint(node.inputs):
-            uneven.add(node.name)
-            role, reason = "float", "parts too different for one scale"
-        elif node.name in final and (node.op == "concat" or not OPS[node.op].moves_data):
-            role, reason = "float", "makes the network's answer"
-            if not any(roles.is_codes(name) for name in node.inputs):
-                role, reason = _unweighted(roles, node)
         elif OPS[node.op].clamp is not None and _takes_in(roles, nodes.get(node.inputs[0]), readers, graph):
             roles.fused[node.inputs[0]] = node.name
             role, reason = "fused", ""
@@ -146,27 +129,17 @@ def assign(
     return roles
 
 
-def _why_float(node: Node, final: set[str], sums: set[str], uneven: set[str]) -> str:
-    """Why a layer keeps its sums in float; empty if it does not."""
-    if node.name in final:
-        return "makes the network's answer: integer weight, sums kept in float"
-    if node.name in sums:
-        return "disturbs the answers most when rounded: integer weight, sums kept in float"
-    if not uneven.isdisjoint(node.inputs):
-        return "reads parts too different for one scale: integer weight, float arithmetic"
-    return ""
-
-
-def _weighted(graph: Graph, node: Node, bits: int | None, on_codes: bool, why: str) -> tuple[str, str]:
-    """``why``: a reason to keep the sums in float, if there is one."""
+def _weighted(graph: Graph, node: Node, bits: int | None, on_codes: bool, final: bool, exact: bool) -> tuple[str, str]:
     if bits is None:
         return "float", "left in float on request"
     if not on_codes:
         return "weights", ""
     if f"integer_{node.op}" not in OPS:
         return "weights", f"{node.op} has no operator on codes: integer weight, float arithmetic"
-    if why:
-        return "weights", why
+    if final:
+        return "weights", "makes the network's answer: integer weight, sums kept in float"
+    if exact:
+        return "weights", "disturbs the answers most when rounded: integer weight, sums kept in float"
     depth = graph.weights[node.weights["weight"]].size // graph.weights[node.weights["weight"]].shape[0]
     if depth * 255 * largest_code(bits) > _MOST_SUM:
         return "weights", "sums might not fit 32 bits: integer weight, float arithmetic"
@@ -200,20 +173,17 @@ def _takes_in(roles: Roles, maker: Node | None, readers: Mapping[str, list[Node]
     return roles.role[maker.name] in ("layer", "add", "mean")
 
 
-def _answering(graph: Graph, moved_only: bool) -> set[str]:
-    """Outputs and what makes them, back to the layers; operands of arithmetic only where nothing else reads them.
-
-    ``moved_only``: back to the first node that computes instead, without it.
-    """
+def _answering(graph: Graph) -> set[str]:
+    """Layers whose value reaches an output through no other layer and nothing that could be cheaper on codes."""
     found: set[str] = set()
-    readers = graph.readers()
-    for node in reversed(graph.nodes):
-        there = readers[node.name]
-        ahead = [reader for reader in there if reader.name in found and reader.op not in LAYERS]
-        joined = any(len(reader.inputs) == 1 or reader.op == "concat" for reader in ahead)
-        reached = node.name in graph.outputs or joined or (bool(there) and len(ahead) == len(there))
-        if reached and not (moved_only and not OPS[node.op].moves_data):
+    makers = {node.name: node for node in graph.nodes}
+    waiting = [name for name in graph.outputs if name in makers]
+    while waiting:
+        node = makers[waiting.pop()]
+        if node.op in LAYERS:
             found.add(node.name)
+        elif node.op in ("softmax", "sigmoid", "flatten"):
+            waiting += [name for name in node.inputs if name in makers]
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ def fake_quantize(x: Tensor, codes: QuantParams, out: Tensor | None = None) -> T
 
 
 @torch.no_grad()
-def walk(plan: Plan, images: Tensor, tune: Tune | None = None, correct: bool = False) -> Ratios:
+def walk(plan: Plan, images: Tensor, tune: Tune | None = None, correct: bool = False) -> dict[str, float]:
     """Run both networks over the images at once, layer by layer.
 
     The quantized one is simulated with real numbers, which differs from its integers by the rounding of float32 alone.
@@ -43,24 +43,11 @@ def walk(plan: Plan, images: Tensor, tune: Tune | None = None, correct: bool = F
         correct: move each such layer's bias by the mean of what its answers are off.
 
     Returns:
-        signal-to-quantization-noise ratios of every such layer and of every output.
+        node name to the signal-to-quantization-noise ratio of its answer, in decibels,
+        ``10 log10(sum y^2 / sum (y - y~)^2)``, for every such layer.
     """
     with Workers() as workers:
         return _Walk(plan, images, workers).run(tune, correct)
-
-
-@dataclass
-class Ratios:
-    """Signal over quantization noise, in decibels.
-
-    Attributes:
-        layers: node name to ``10 log10(sum y^2 / sum (y - y~)^2)`` of its answer, before an activation it takes in.
-        outputs: output to the same of every channel, float64 ``(C,)``, ``y`` less its mean where it varies: a large
-            constant hides nothing.
-    """
-
-    layers: dict[str, float] = field(default_factory=dict)
-    outputs: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 class _Walk:
@@ -81,9 +68,9 @@ class _Walk:
         self.own = {self.roles.settled(n.name) for n in plan.graph.nodes if self.roles.role[n.name] in ROUNDING}
         self.real = {next(iter(plan.graph.inputs)): images.unsqueeze(2) if images.ndim == 3 else images}
         self.seen = dict(self.real)
-        self.ratios = Ratios()
+        self.ratios: dict[str, float] = {}
 
-    def run(self, tune: Tune | None, correct: bool) -> Ratios:
+    def run(self, tune: Tune | None, correct: bool) -> dict[str, float]:
         for node in self.plan.graph.nodes:
             if node.name in self.real:  # an activation that the node before it has taken in
                 continue
@@ -98,11 +85,9 @@ class _Walk:
             for values in coded.values():
                 self.maps.release(values)
             for name in set(node.inputs):
-                if self.last[name] == node.name and name not in self.plan.graph.outputs:
+                if self.last[name] == node.name:
                     self.maps.release(self.real.pop(name))
                     self.maps.release(self.seen.pop(name))
-        for name in self.plan.graph.outputs:
-            self.ratios.outputs[name] = channel_ratios(self.real[name], self.seen[name])
         return self.ratios
 
     def _coded(self, name: str) -> Tensor:
@@ -157,7 +142,7 @@ class _Walk:
             return error
 
         error = _Error.together(self.workers.each(compare, self.parts))
-        self.ratios.layers[node.name] = error.ratio(correct)
+        self.ratios[node.name] = error.ratio(correct)
         shift = torch.zeros(())
         if correct:
             shift = move_bias(self.plan, node, error.mean).view(1, -1, *[1] * (seen.ndim - 2))
@@ -200,20 +185,6 @@ class _Error:
         """Signal over noise in decibels; ``corrected``: the mean error is taken away."""
         noise = self.spread + (0.0 if corrected else self.count * float(self.mean.square().sum()))
         return 10 * float(np.log10(max(self.signal, 1e-300) / max(noise, 1e-300)))
-
-
-def channel_ratios(wanted: Tensor, found: Tensor) -> np.ndarray:
-    """Signal over noise of each channel of ``(N, C, ...)`` in decibels, at most 150: float32 holds no more.
-
-    The signal is what varies, ``sum (y - mean y)^2``; of a channel that does not vary, ``sum y^2``.
-    """
-    y, error = (t.movedim(1, 0).flatten(1).double() for t in (wanted, wanted - found))
-    power = y.square().sum(1)
-    varying = (y - y.mean(1, keepdim=True)).square().sum(1)
-    signal = torch.where(varying > 1e-12 * power, varying, power)
-    noise = error.square().sum(1)
-    ratio = 10 * torch.log10(signal.clamp_min(1e-300) / noise.clamp_min(1e-300))
-    return torch.where(noise > 0, ratio, 150.0).clamp(-150.0, 150.0).numpy(force=True)
 
 
 def quantized_weights(node: Node, plan: Plan) -> dict[str, Tensor]:
