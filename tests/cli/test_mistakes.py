@@ -12,6 +12,9 @@ from paring.image import Preparation  # noqa: E402
 from tests.cli import mistakes  # noqa: E402
 from tests.cli.examples import digits  # noqa: E402
 
+# Every wrong word of every command is a process-long trial: minutes in all.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def places(tmp_path, pare, tiny, idx_folder):

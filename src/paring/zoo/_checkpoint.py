@@ -298,6 +298,9 @@ def _read_torch(path: Path) -> Any:
 
     try:
         check_archive(path)  # torch never compresses, but its reader would unpack what a stranger did
+    except Exception as error:
+        raise CheckpointError("not a checkpoint of torch", where=path, found=error) from None
+    try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pickles not torch's own, before it refuses them: the error says it
             return torch.load(path, map_location="cpu", weights_only=True)
