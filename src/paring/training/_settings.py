@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields, replace
 from difflib import get_close_matches
 from functools import partial
+from math import isfinite
 from typing import Any
 
 import torch
@@ -97,6 +98,11 @@ class Settings:
         Raises:
             ArgumentError: naming the setting.
         """
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            for number in value if isinstance(value, tuple | list) else (value,):
+                if isinstance(number, float) and not isfinite(number):
+                    raise ArgumentError("invalid setting", where=entry.name, found=number, expected="a finite number")
         for name, low in (("epochs", 1), ("steps", 0), ("batch", 1), ("warmup", 0)):
             if getattr(self, name) < low:
                 raise ArgumentError("invalid setting", where=name, found=getattr(self, name), expected=f"{low} or more")

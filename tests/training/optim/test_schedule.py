@@ -92,3 +92,13 @@ def test_presets_are_the_papers_numbers():
         assert xnor.lr * xnor.factor(per_epoch)(step, 55 * per_epoch) == pytest.approx(expected)
     with pytest.raises(ArgumentError, match="resnet-cifar10"):
         preset("resnet-cifar")
+
+
+@pytest.mark.parametrize(
+    "setting", [{"gamma": float("nan")}, {"milestones": (0.5, float("nan"))}, {"lr": float("inf")}]
+)
+def test_settings_are_finite_numbers(setting):
+    with pytest.raises(
+        ArgumentError, match=f"{next(iter(setting))}: invalid setting; found (nan|inf); expected a finite"
+    ):
+        Settings().changed(**setting).check()
