@@ -13,6 +13,8 @@ from paring.parametrize._registry import describe as describe
 from paring.parametrize._registry import forms as forms
 from paring.parametrize._registry import rebuild as rebuild
 from paring.parametrize._registry import refresh as refresh
+from paring.parametrize._replace import replace_layers as replace_layers
+from paring.parametrize._replace import replaceable as replaceable
 from paring.parametrize._select import FormParametrization as FormParametrization
 from paring.parametrize._select import attach as attach
 from paring.parametrize._select import detach as detach

@@ -20,7 +20,6 @@ from typing import Any, Literal
 
 import torch
 from torch import nn
-from torch.nn.utils import parametrize
 
 from paring.capture._capture import as_plain, examples_for
 from paring.errors import ArgumentError, CheckpointError
@@ -28,7 +27,7 @@ from paring.layers import BinaryConv2d, BinaryLinear, bare
 from paring.methods._amounts import Amount, Targets
 from paring.methods._registry import method, must_be_module
 from paring.methods._report import Report, Row
-from paring.parametrize import places, select
+from paring.parametrize import replace_layers, replaceable
 from paring.parametrize._select import WEIGHTED
 
 #: What a block does with its inputs, and whether its filters have an alpha.
@@ -118,7 +117,7 @@ def binarize(
             selected layer could become binary.
     """
     must_be_module(module, "binarized")
-    chosen = _layers(module, KIND.targets(targets, kind))
+    chosen = replaceable(module, KIND.targets(targets, kind), "binary")
     ends = _ends(module, example) if example is not None and exclude_ends else {}
     rows, blocks = [], {}
     for path, (layer, how) in chosen.items():
@@ -131,7 +130,7 @@ def binarize(
     if not blocks:
         words = "; ".join(f"{row.name}: {row.reason}" for row in rows[:3])
         raise ArgumentError("no layer could become binary", found=words)
-    _replace(module, blocks)
+    replace_layers(module, blocks)
     return Report(
         method="binarize",
         unit="bits a weight",
@@ -183,32 +182,7 @@ def rebuild_blocks(module: nn.Module, description: Mapping[str, Mapping[str, str
             raise CheckpointError(
                 "checkpoint has a block this network cannot take", where=path, found=f"{dict(words)}, {error}"
             ) from None
-    _replace(module, blocks)
-
-
-def _layers(module: nn.Module, targets: Mapping[str, str]) -> dict[str, tuple[Any, str]]:
-    """The layers that patterns match, with their kinds."""
-    there = places(module)
-    owners: dict[int, list[str]] = {}
-    for path, child in module.named_modules():
-        if isinstance(weight := getattr(child, "weight", None), nn.Parameter):
-            owners.setdefault(id(weight), []).append(path)
-    chosen: dict[str, tuple[Any, str]] = {}
-    for name, kind in select(module, targets).items():
-        path = name.rpartition(".")[0]
-        layer: Any = there[name].module
-        if there[name].tensor != "weight" or not isinstance(layer, WEIGHTED):
-            raise ArgumentError("only the weight of a layer can become binary", where=name)
-        if not path:
-            raise ArgumentError("a network that is one layer cannot be replaced", fix="Put it into an nn.Sequential")
-        if parametrize.is_parametrized(layer):
-            raise ArgumentError(
-                "layer has a trainable form", where=path, fix="Bake it first: paring.parametrize.detach"
-            )
-        if len(owners[id(layer.weight)]) > 1:
-            raise ArgumentError("layers share this weight", where=path, found=", ".join(owners[id(layer.weight)]))
-        chosen[path] = layer, kind
-    return chosen
+    replace_layers(module, blocks)
 
 
 def _ends(module: nn.Module, example: Any) -> dict[str, str]:
@@ -239,12 +213,3 @@ def _sides(layer: nn.Conv2d) -> tuple[int, int] | None:
         total = [d * (k - 1) for d, k in zip(layer.dilation, layer.kernel_size, strict=True)]
         return None if total[0] % 2 or total[1] % 2 else (total[0] // 2, total[1] // 2)
     return int(layer.padding[0]), int(layer.padding[1])
-
-
-def _replace(module: nn.Module, blocks: Mapping[str, SignBlock]) -> None:
-    """Put the blocks in place, under every path a layer has."""
-    by_layer = {id(module.get_submodule(path)): block for path, block in blocks.items()}
-    for path, child in list(module.named_modules(remove_duplicate=False)):
-        if id(child) in by_layer:
-            parent, _, last = path.rpartition(".")
-            setattr(module.get_submodule(parent), last, by_layer[id(child)])

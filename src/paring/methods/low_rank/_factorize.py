@@ -21,7 +21,6 @@ from typing import Any, Literal
 
 import numpy as np
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from paring.errors import ArgumentError, CheckpointError
 from paring.methods._amounts import Amount, Targets, read_share, show_share
@@ -43,7 +42,7 @@ from paring.methods.low_rank._chain import (
 from paring.methods.low_rank._factors import cp_factors, response_factors, spatial_factors, svd_factors, tucker_factors
 from paring.methods.low_rank._ranks import by_budget, by_energy, by_error, by_vbmf, check_amount, cost, cp_rank, spectra
 from paring.methods.low_rank._responses import Responses, responses
-from paring.parametrize import places, select
+from paring.parametrize import replace_layers, replaceable
 from paring.parametrize._select import WEIGHTED
 
 
@@ -120,7 +119,7 @@ def factorize(
         raise ArgumentError("only svd is fitted to images", found=f"scheme {scheme!r}")
     must_be_module(module, "factorized")
     amount = replace(AMOUNT, usual=True) if by == "vbmf" else AMOUNT
-    chosen = _layers(module, amount.targets(targets))
+    chosen = replaceable(module, amount.targets(targets), "factorized")
     for path, (_, much) in chosen.items():
         check_amount(much, by, path)
     seen = responses(module, {path: layer for path, (layer, _) in chosen.items()}, images) if images is not None else {}
@@ -132,7 +131,7 @@ def factorize(
     if not chains:
         words = "; ".join(f"{path}: {outcome.reason}" for path, outcome in list(outcomes.items())[:3])
         raise ArgumentError("no layer could be factorized", found=words)
-    _replace(module, chains)
+    replace_layers(module, chains)
     summary = f"{len(chains)} of {len(outcomes)} layers became chains"
     return Report(method="factorize", unit="weights", rows=tuple(outcomes.values()), summary=summary, network=module)
 
@@ -165,33 +164,7 @@ def rebuild_chains(module: nn.Module, description: Mapping[str, Mapping[str, Any
             raise CheckpointError(
                 "checkpoint has a chain this network cannot take", where=path, found=f"{dict(words)}, {error}"
             ) from None
-    _replace(module, chains)
-
-
-def _layers(module: nn.Module, targets: Mapping[str, Any]) -> dict[str, tuple[Layer, Any]]:
-    """The layers that patterns match, with their amounts."""
-    there = places(module)
-    owners: dict[int, list[str]] = {}
-    for path, child in module.named_modules():
-        weight = getattr(child, "weight", None)
-        if isinstance(weight, Tensor):
-            owners.setdefault(id(weight), []).append(path)
-    chosen: dict[str, tuple[Layer, Any]] = {}
-    for name, amount in select(module, targets).items():
-        path = name.rpartition(".")[0]
-        layer = there[name].module
-        if not isinstance(layer, WEIGHTED) or there[name].tensor != "weight":
-            raise ArgumentError("only the weight of a layer can be factorized", where=name)
-        if not path:
-            raise ArgumentError("a network that is one layer cannot be replaced", fix="Put it into an nn.Sequential")
-        if parametrize.is_parametrized(layer):
-            raise ArgumentError(
-                "layer has a trainable form", where=path, fix="Bake it first: paring.parametrize.detach"
-            )
-        if len(owners[id(layer.weight)]) > 1:
-            raise ArgumentError("layers share this weight", where=path, found=", ".join(owners[id(layer.weight)]))
-        chosen[path] = layer, amount
-    return chosen
+    replace_layers(module, chains)
 
 
 def _factorized(
@@ -285,12 +258,3 @@ def _weights(
     bias = rest if layer.bias is None else rest + layer.bias.detach().cpu().double().numpy()
     energies = seen.energies(len(groups))
     return joined, bias, sqrt(max(float(energies[ranks[0] :].sum() / max(energies.sum(), 1e-300)), 0.0))
-
-
-def _replace(module: nn.Module, chains: Mapping[str, nn.Sequential]) -> None:
-    """Put the chains in place, under every path a layer has."""
-    by_layer = {id(module.get_submodule(path)): chain for path, chain in chains.items()}
-    for path, child in list(module.named_modules(remove_duplicate=False)):
-        if id(child) in by_layer:
-            parent, _, last = path.rpartition(".")
-            setattr(module.get_submodule(parent), last, by_layer[id(child)])
